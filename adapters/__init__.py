@@ -1,0 +1,1 @@
+"""The systems: what trains, prompts and predicts. Installed as harness.adapters."""

@@ -1,0 +1,89 @@
+"""The settings of a tagger: everything a card, a preset or `--set` can say. No heavy import stands here."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from harness.settings import CLOSED
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+@dataclass(frozen=True, slots=True, config=CLOSED)
+class Model:
+    """The pretrained weights. `path` is a folder, a hub id, or `embedded:<name>`.
+
+    `dtype` is that of the frozen base; what is trained is always float32. `quantization` nf4 is QLoRA's 4 bits with
+    double quantization. `attention` is transformers' implementation (sdpa, eager, flex_attention, flash_attention_2).
+    """
+
+    path: str
+    revision: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    quantization: Literal["none", "nf4"] = "none"
+    attention: str = "sdpa"
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True, slots=True, config=CLOSED)
+class Lora:
+    """Low-rank adapters. `targets` are module names, or `all-linear`."""
+
+    r: Positive = 16
+    alpha: Positive = 32
+    dropout: Share = 0.0
+    targets: str | tuple[str, ...] = "all-linear"
+
+
+@dataclass(frozen=True, slots=True, config=CLOSED)
+class Train:
+    """The optimization. `batch` counts sentences a step of the forward pass, `accumulation` such steps an update."""
+
+    method: Literal["lora", "full", "head"] = "lora"
+    epochs: Positive = 3
+    batch: Positive = 16
+    accumulation: Positive = 1
+    lr: Annotated[float, Field(gt=0)] = 2e-4
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: Share = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    clip: Annotated[float, Field(ge=0)] = 1.0
+    optimizer: Literal["adamw", "paged-adamw-8bit"] = "adamw"
+    gradient_checkpointing: bool = False
+    choose: Literal["last", "best-validation"] = "last"
+
+
+@dataclass(frozen=True, slots=True, config=CLOSED)
+class Machine:
+    """What changes how a run is carried out, and not what comes out of it; left out of the run's identity."""
+
+    device: str = "auto"
+    report_to: tuple[str, ...] = ()
+    checkpoint_minutes: Annotated[float, Field(ge=0)] = 10.0
+
+
+@dataclass(frozen=True, slots=True, config=CLOSED)
+class TaggerSettings:
+    """A token classifier. `unmask` are the mask bits, empty for an encoder; the first is the group nearest the input.
+
+    Sentences over `max_length` subwords are read in windows that overlap by `overlap` subwords. `pooling` says which
+    of a word's subwords speak for it.
+    """
+
+    model: Model
+    unmask: Annotated[str, Field(pattern="^[01]*$")] = ""
+    pooling: Literal["first", "last", "mean"] = "first"
+    dropout: Share = 0.1
+    max_length: Annotated[int, Field(ge=8)] = 256
+    overlap: Annotated[int, Field(ge=0)] = 64
+    predict_batch: Positive = 32
+    lora: Lora = field(default_factory=Lora)
+    train: Train = field(default_factory=Train)
+    machine: Machine = field(default_factory=Machine)

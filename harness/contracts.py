@@ -1,0 +1,70 @@
+"""What a system is to the harness. Adapters implement this; nothing else about them is known here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from harness.outputs import RawOutput
+from harness.spans import Labeled, Sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a system is told about the run it is in.
+
+    `folder` belongs to the run: checkpoints written there survive a crash and are gone once the run is stored.
+    `log` takes one row of training progress (step, loss, learning rate, ...) for `train.jsonl`.
+    """
+
+    labels: Mapping[str, str]
+    seed: int
+    folder: Path
+    log: Callable[[Mapping[str, float]], None]
+    progress: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a system says of itself after a run, beyond what the harness measures."""
+
+    parameters: int = 0
+    trained_parameters: int = 0
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class System(Protocol):
+    """A system: made from its settings, fitted once, then asked for raw outputs. It never sees test gold.
+
+    `version` is part of every run's identity: raise it when the same settings give other outputs.
+    `scored_splits` are the splits it can answer for.
+    """
+
+    version: ClassVar[int]
+    settings_type: ClassVar[type[Any]]
+    scored_splits: ClassVar[tuple[str, ...]]
+
+    def __init__(self, settings: Any, context: Context) -> None: ...
+
+    @classmethod
+    def missing(cls, settings: Any) -> str:
+        """What stands in the way of running with these settings (weights, packages), or an empty text."""
+
+    def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None: ...
+
+    def predict(self, sentences: Sequence[Sentence]) -> Sequence[RawOutput]: ...
+
+    def cost(self) -> Cost: ...
+
+    def save(self, folder: Path) -> None:
+        """Write what `load` needs: safetensors and JSON, nothing executable."""
+
+    def load(self, folder: Path) -> None: ...
+
+
+class Oracle(Protocol):
+    """The one kind of system that is given the gold: it shows what the way from outputs to scores costs."""
+
+    def answer(self, gold: Sequence[Labeled]) -> Sequence[RawOutput]: ...

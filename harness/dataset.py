@@ -1,0 +1,135 @@
+"""A task's sentences, read once, frozen and hashed before any system sees them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import MissingData
+from harness.reading import Reader, Reading, Request
+from harness.registry import READERS, resolve
+from harness.spans import Labeled
+from harness.task import SPLITS, TaskCard
+
+GENERATED = frozenset({"lookright"})  # readers that need no files
+DRAW_SEED = 13  # of held-out splits and of --limit; a part of the protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Sentences with gold; what reading them changed; and the hash of their content."""
+
+    sentences: tuple[Labeled, ...]
+    report: Mapping[str, int]
+    hash: str
+
+    @property
+    def spans(self) -> Counter[str]:
+        """How many gold spans there are of each label."""
+        return Counter(span.label for labeled in self.sentences for span in labeled.spans)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Everything a run needs of a task. `labels` maps each label to its words, in the order of the tagger's classes."""
+
+    card: TaskCard
+    labels: Mapping[str, str]
+    splits: Mapping[str, Split]
+    limit: int | None = None
+
+    @property
+    def hash(self) -> str:
+        """Changes with any word or span of any split."""
+        return _digest([self.splits[name].hash for name in SPLITS if name in self.splits])
+
+
+def load_dataset(card: TaskCard, data: Path | None = None, limit: int | None = None) -> Dataset:
+    """Read every split of a task. Raises MissingData naming the files that are not there, DataError for broken ones."""
+    read: Reader = resolve(READERS, "reader", card.reader)
+    readings = {split: read(request) for split, request in _requests(card, data).items()}
+    train = readings["train"].sentences
+    for split, share in card.holdout.items():
+        if split not in readings:
+            train, held = _hold_out(train, share, split)
+            readings[split] = Reading(held)
+    readings["train"].sentences = train
+    splits = {name: _split(readings[name], limit) for name in SPLITS}
+    found = sorted({span.label for name in ("train", "validation") for s in splits[name].sentences for span in s.spans})
+    return Dataset(card, card.labels or {label: label for label in found}, splits, limit)
+
+
+def _requests(card: TaskCard, data: Path | None) -> dict[str, Request]:
+    wanted = [split for split in SPLITS if split not in card.holdout or split in card.files]
+    if card.reader in GENERATED or (card.reader == "hub" and not card.files):
+        return {s: Request(s, (), card.labels, card.options, card.align) for s in wanted}
+    folders = [folder for folder in _folders(card, data) if folder.is_dir()]
+    paths = {split: _find(card.files.get(split, []), folders) for split in wanted}
+    absent = [split for split in wanted if not paths[split]]
+    if absent == wanted and card.hub:
+        return _hub_requests(card, wanted)
+    if absent:
+        raise MissingData(_missing(card, absent, data))
+    return {s: Request(s, paths[s], card.labels, card.options, card.align) for s in wanted}
+
+
+def _hub_requests(card: TaskCard, wanted: Sequence[str]) -> dict[str, Request]:
+    return {s: Request(s, (), card.labels, card.hub, card.align) for s in wanted}
+
+
+def _folders(card: TaskCard, data: Path | None) -> list[Path]:
+    folders = [data, data / card.name] if data else []
+    root = os.environ.get("HARNESS_DATA")
+    return [*folders, Path(root) / card.name] if root else folders
+
+
+def _find(patterns: Sequence[str], folders: Sequence[Path]) -> tuple[Path, ...]:
+    for folder in folders:
+        for pattern in patterns:
+            found = sorted(path for path in folder.glob(pattern) if path.is_file())
+            if found:
+                return tuple(found)
+    return ()
+
+
+def _missing(card: TaskCard, absent: Sequence[str], data: Path | None) -> str:
+    files = "; ".join(f"{split}: {' or '.join(card.files.get(split, ['(no file is named in its card)']))}" for split in absent)
+    looked = " or ".join(str(folder) for folder in _folders(card, data)) or "no folder (no --data, no HARNESS_DATA)"
+    source = f" Get it from {card.source}" if card.source else ""
+    terms = f" (license: {card.license})" if card.license else ""
+    return (
+        f"The data of task {card.name!r} is missing: {files}; looked in {looked}.{source}{terms}, then name the folder "
+        f"with --data DIR or put it under $HARNESS_DATA/{card.name}/."
+    )
+
+
+def _hold_out(train: Sequence[Labeled], share: float, split: str) -> tuple[list[Labeled], list[Labeled]]:
+    documents = {labeled.sentence.document for labeled in train}
+    by_document = None not in documents and len(documents) * share >= 2
+    units = [str(labeled.sentence.document if by_document else labeled.sentence.id) for labeled in train]
+    distinct = sorted(set(units), key=lambda unit: _draw(f"{split}:{unit}"))
+    held = set(distinct[: max(1, round(len(distinct) * share))])
+    kept = [labeled for labeled, unit in zip(train, units, strict=True) if unit not in held]
+    return kept, [labeled for labeled, unit in zip(train, units, strict=True) if unit in held]
+
+
+def _split(reading: Reading, limit: int | None) -> Split:
+    sentences = reading.sentences
+    if limit is not None and len(sentences) > limit:
+        drawn = {s.sentence.id for s in sorted(sentences, key=lambda s: _draw(s.sentence.id))[:limit]}
+        sentences = [s for s in sentences if s.sentence.id in drawn]
+    content = [[s.sentence.id, s.sentence.words, [[p.start, p.end, p.label] for p in s.spans]] for s in sentences]
+    return Split(tuple(sentences), dict(reading.report), _digest(content))
+
+
+def _draw(name: str) -> str:
+    return hashlib.sha256(f"{DRAW_SEED}:{name}".encode()).hexdigest()
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()

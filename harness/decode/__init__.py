@@ -1,0 +1,44 @@
+"""The only place where what a system returned becomes spans. Every step names and counts what it changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+
+from harness.decode.decoded import Decoded
+from harness.decode.spans import decode_spans
+from harness.decode.tags import Policy, decode_tags, policy_of
+from harness.outputs import RawOutput, Tags
+from harness.spans import Sentence
+
+__all__ = ["DECODE_VERSION", "Decoded", "Policy", "decode", "decode_tags", "policy_of"]
+
+DECODE_VERSION = 1
+
+
+def decode(output: RawOutput, sentence: Sentence, labels: Collection[str], policy: Policy = Policy.STRICT) -> Decoded:
+    """Turn a raw output into spans on the sentence's words.
+
+    Spans of labels that the task does not have are dropped and counted as `unknown-label`. Words that the system
+    declares unseen are counted; spans that touch them are dropped, so that they are scored as O.
+    Raises ValueError when the output does not fit the sentence (a bug of the system, not of the model).
+    """
+    if isinstance(output, Tags):
+        if len(output.labels) != len(sentence.words):
+            raise ValueError(
+                f"sentence {sentence.id} has {len(sentence.words)} words but the system returned {len(output.labels)} tags"
+            )
+        decoded = decode_tags(output.labels, output.scheme, policy)
+    else:
+        decoded = decode_spans(output, sentence)
+    unseen = set(output.unseen)
+    report = Counter(decoded.report)
+    if unseen:
+        report["unseen-word"] = len(unseen)
+    kept = []
+    for span in decoded.spans:
+        if span.label not in labels:
+            report["unknown-label"] += 1
+        elif unseen.isdisjoint(range(span.start, span.end)):
+            kept.append(span)
+    return Decoded(tuple(kept), dict(report))

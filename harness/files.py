@@ -1,0 +1,91 @@
+"""Reading text and JSON so that every complaint names its file and line; writing so that nothing is ever half there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.errors import DataError
+
+_WHITE = " \t\r\n"
+
+
+def read_text(path: Path, encoding: str = "utf-8") -> str:
+    """The text of a file, without a byte-order mark. Raises DataError where it is empty or not in the encoding."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(path, None, f"cannot be read ({error.strerror}).") from error
+    try:
+        text = data.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        fix = "Convert the file to UTF-8, or name its encoding with --set options.encoding=NAME."
+        raise DataError(path, line, f"byte {data[error.start]:#04x} is not valid {encoding}.", fix) from error
+    except LookupError as error:
+        raise DataError(path, None, f"no encoding is called {encoding!r}.") from error
+    if not text.strip():
+        raise DataError(path, None, "the file is empty.")
+    return text
+
+
+def lines_of(text: str) -> Iterator[tuple[int, str]]:
+    """Number and content of each line. Only line feeds end lines: U+2028 and its kind may stand inside a word."""
+    for number, line in enumerate(text.split("\n"), 1):
+        yield number, line.removesuffix("\r")
+
+
+def json_items(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, Any]]:
+    """Line and value of each item of a JSON array, or of each line of a JSON-lines file."""
+    text = read_text(path, encoding)
+    if text.lstrip(_WHITE).startswith("["):
+        yield from _array_items(path, text)
+        return
+    for number, line in lines_of(text):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(path, number, f"broken JSON: {error.msg} at column {error.colno}.") from error
+
+
+def _array_items(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    decoder = json.JSONDecoder()
+    at, line, counted = text.index("[") + 1, 1, 0
+    while True:
+        at = _skip(text, at)
+        line, counted = line + text.count("\n", counted, at), at
+        if at < len(text) and text[at] == "]":
+            if text[at + 1 :].strip():
+                raise DataError(path, line, "broken JSON: something follows the end of the array.")
+            return
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except json.JSONDecodeError as error:
+            raise DataError(path, error.lineno, f"broken JSON: {error.msg} at column {error.colno}.") from error
+        yield line, value
+        at = _skip(text, end)
+        if text[at : at + 1] == ",":
+            at += 1
+        elif text[at : at + 1] != "]":
+            raise DataError(path, line, "broken JSON: a comma or the end of the array is missing after this item.")
+
+
+def _skip(text: str, at: int) -> int:
+    while at < len(text) and text[at] in _WHITE:
+        at += 1
+    return at
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is either as before or complete, also after a crash."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with aside.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.replace(path)

@@ -1,0 +1,35 @@
+"""The things a system may return for a sentence. `unseen` are the words it never saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.schemes import Scheme
+from harness.spans import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """One tag a word, in a declared scheme."""
+
+    labels: tuple[str, ...]
+    scheme: Scheme = Scheme.IOB2
+    unseen: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """Spans in words, or in characters of the sentence's text. Ends are exclusive. Scores decide overlaps, if given."""
+
+    spans: tuple[Span, ...]
+    unit: Literal["words", "characters"] = "words"
+    scores: tuple[float, ...] | None = None
+    unseen: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.scores is not None and len(self.scores) != len(self.spans):
+            raise ValueError(f"{len(self.spans)} spans but {len(self.scores)} scores")
+
+
+RawOutput = Tags | Spans

@@ -1,0 +1,60 @@
+"""Names and what they stand for. Nothing registers itself: one literal dict a kind, resolved on first use.
+
+Third parties add to SYSTEMS and TASKS through the entry points `harness.systems` and `harness.tasks`, whose values are
+a package and the name of a card file in it (`package.cards:mine` for `package/cards/mine.toml`), or by giving the path of a card where a name is expected.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from harness.errors import CardError, UnknownName
+
+ADAPTERS = {
+    "gazetteer": "harness.adapters.gazetteer:Gazetteer",
+    "oracle": "harness.adapters.oracle:Oracle",
+    "file": "harness.adapters.predictions_file:PredictionsFile",
+    "tagger": "harness.adapters.tagger:Tagger",
+}
+
+READERS = {
+    "columns": "harness.tasks.columns:read",
+    "semeval": "harness.tasks.semeval:read",
+    "maven": "harness.tasks.maven:read",
+    "spans-json": "harness.tasks.spans_json:read",
+    "brat": "harness.tasks.brat:read",
+    "hub": "harness.tasks.hub:read",
+    "lookright": "harness.tasks.lookright:read",
+}
+
+_CARDS = {"system": "harness.adapters", "task": "harness.tasks"}
+
+
+def resolve(table: dict[str, str], kind: str, name: str) -> Any:
+    """The object behind a name, or behind a `module:object` string of a third party's card."""
+    target = table.get(name, name if ":" in name else None)
+    if target is None:
+        raise UnknownName(kind, name, table)
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise
+        raise CardError(f"The {kind} {name!r} names the module {module!r}, which is not installed.") from error
+    except AttributeError as error:
+        raise CardError(f"The {kind} {name!r}: {module!r} has no {attribute!r}.") from error
+
+
+def card_paths(kind: str) -> dict[str, Path]:
+    """Every installed card of a kind ("system" or "task"): its name and its file."""
+    folder = Path(str(files(_CARDS[kind]))) / "cards"
+    found = {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    for point in entry_points(group=f"harness.{kind}s"):
+        package, _, name = point.value.partition(":")
+        found[point.name] = Path(str(files(package))) / f"{name}.toml"
+    return found

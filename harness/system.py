@@ -1,0 +1,169 @@
+"""System cards, and the grammar of system names.
+
+    <model>-unmask-<bits>     token classifier on a decoder, causal mask removed in the groups whose bit is 1
+    <encoder>                 token classifier on an encoder
+    gazetteer, oracle         no model
+    file:<path>               anybody's predictions file
+    <path>.toml               a card of your own
+
+A card names an adapter and its settings. Laid over each other, later ones win: the adapter's defaults, the preset, the
+card, the name's bits, `--set`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from harness.errors import CardError, UnknownName
+from harness.registry import ADAPTERS, card_paths, resolve
+from harness.settings import CLOSED, build, known_keys, merged, nested, read_toml
+
+_UNMASK = re.compile(r"(?P<model>.+)-unmask-(?P<bits>[01?*\[\]]+)")
+_WILD = re.compile(r"[?*\[]")
+
+
+@dataclass(frozen=True, slots=True, config=CLOSED)
+class SystemCard:
+    """What a card file says. `settings` are the adapter's own; a decoder's card becomes a system with its bits."""
+
+    name: str
+    adapter: str
+    kind: Literal["encoder", "decoder", "none"] = "none"
+    description: str = ""
+    source: str = ""
+    license: str = ""
+    citation: str = ""
+    preset: str = ""
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, config=CLOSED)
+class ResolvedSystem:
+    """A system ready to be made: every setting has its value. `overrides` are those the user set by hand."""
+
+    name: str
+    card: SystemCard
+    settings: dict[str, Any]
+    preset: str = ""
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The name, with what was set by hand."""
+        changes = [f"{key}={value}" for key, value in sorted(self.overrides.items())]
+        if self.preset != self.card.preset:
+            changes.insert(0, f"preset={self.preset}")
+        return f"{self.name} ({', '.join(changes)})" if changes else self.name
+
+
+def adapter_class(card: SystemCard) -> Any:
+    """The class behind a card's adapter."""
+    return resolve(ADAPTERS, "adapter", card.adapter)
+
+
+def system_names(pattern: str) -> list[str]:
+    """The system names that a shell pattern stands for; a plain name stands for itself. Raises UnknownName."""
+    if not _WILD.search(pattern) or pattern.startswith("file:"):
+        _split_name(pattern)
+        return [pattern]
+    found = [name for name in _cards() if not _is_decoder(name) and fnmatch.fnmatch(name, pattern)]
+    if match := _UNMASK.fullmatch(pattern):
+        bits = [bits for bits in _bit_strings(match["bits"]) if fnmatch.fnmatch(bits, match["bits"])]
+        models = [name for name in _cards() if _is_decoder(name) and fnmatch.fnmatch(name, match["model"])]
+        found += [f"{model}-unmask-{b}" for model in models for b in bits]
+    if not found:
+        raise UnknownName("system", pattern, _cards(), "See them all with: harness ls systems.")
+    return found
+
+
+def _bit_strings(pattern: str) -> list[str]:
+    length = 4 if "*" in pattern else len(re.sub(r"\[[^]]*\]", "?", pattern))
+    return ["".join(bits) for bits in itertools.product("01", repeat=length)]
+
+
+def resolve_system(name: str, preset: str = "", overrides: Mapping[str, Any] | None = None) -> ResolvedSystem:
+    """Everything a system of this name is made of. Raises UnknownName and CardError.
+
+    Overrides of keys that the adapter does not have are left out here; `unused_overrides` finds those nobody took.
+    """
+    card, given = _split_name(name)
+    kind = adapter_class(card).settings_type
+    known = known_keys(kind)
+    takes_presets = bool(card.preset)
+    chosen = preset if preset and takes_presets else card.preset
+    own = {key: value for key, value in (overrides or {}).items() if _belongs(key, known)}
+    layers = [_preset(chosen) if chosen else {}, card.settings, given, nested(own)]
+    if preset and takes_presets:
+        layers = [_preset(card.preset), card.settings, _preset(chosen), given, nested(own)]
+    values: dict[str, Any] = {}
+    for layer in layers:
+        values = merged(values, layer)
+    settings = build(kind, values, f"system {name!r}")
+    return ResolvedSystem(name, card, asdict(settings), chosen, own)
+
+
+def settings_of(system: ResolvedSystem) -> Any:
+    """The adapter's settings object of a resolved system."""
+    return build(adapter_class(system.card).settings_type, system.settings, f"system {system.name!r}")
+
+
+def unused_overrides(keys: Mapping[str, Any], systems: list[ResolvedSystem]) -> None:
+    """Raise UnknownName for an override that no system of the grid knows."""
+    known = {key for system in systems for key in known_keys(adapter_class(system.card).settings_type)}
+    for key in keys:
+        if not _belongs(key, list(known)):
+            raise UnknownName("key for --set", key, known)
+
+
+def _belongs(key: str, known: list[str]) -> bool:
+    return key in known or any(k.startswith(f"{key}.") for k in known)
+
+
+def _split_name(name: str) -> tuple[SystemCard, dict[str, Any]]:
+    if name.startswith("file:"):
+        return _cards()["file"], {"path": name.removeprefix("file:")}
+    if name.endswith(".toml"):
+        return _read_card(Path(name)), {}
+    match = _UNMASK.fullmatch(name)
+    model = match["model"] if match else name
+    card = _read_card(Path(model)) if model.endswith(".toml") else _cards().get(model)
+    if card is None or (model == "file"):
+        hint = "Decoders are named <decoder>-unmask-<bits>, as in smollm2-unmask-0011; see: harness ls systems."
+        raise UnknownName("system", name, [*_cards(), *(f"{c}-unmask-0000" for c in _cards() if _is_decoder(c))], hint)
+    if bool(match) != (card.kind == "decoder"):
+        fix = f"name it {model}-unmask-<bits>, as in {model}-unmask-0011" if not match else f"its name is just {model}"
+        what = "is a decoder" if not match else "is no decoder and has no causal mask to remove"
+        raise CardError(f"System {name!r}: {model} {what}; {fix}.")
+    return card, {"unmask": match["bits"]} if match else {}
+
+
+@cache
+def _cards() -> dict[str, SystemCard]:
+    return {name: _read_card(path) for name, path in card_paths("system").items()}
+
+
+def _is_decoder(name: str) -> bool:
+    return _cards()[name].kind == "decoder"
+
+
+def _read_card(path: Path) -> SystemCard:
+    return build(SystemCard, read_toml(path), f"the system card {path}")
+
+
+def _preset(name: str) -> dict[str, Any]:
+    folder = Path(str(files("harness.adapters"))) / "presets"
+    known = sorted(path.stem for path in folder.glob("*.toml"))
+    if name not in known:
+        raise UnknownName("preset", name, known)
+    return read_toml(folder / f"{name}.toml")

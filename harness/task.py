@@ -1,0 +1,83 @@
+"""Task cards: what a task is called, what its labels are, where its files come from and who reads them."""
+
+from __future__ import annotations
+
+import fnmatch
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from harness.errors import CardError, UnknownName
+from harness.registry import card_paths
+from harness.settings import CLOSED, build, merged, nested, read_toml
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True, config=CLOSED)
+class SplitSize:
+    """What the publisher says a split holds."""
+
+    sentences: int
+    spans: int | None = None
+
+
+@dataclass(frozen=True, slots=True, config=CLOSED)
+class TaskCard:
+    """A task.
+
+    `labels` maps each label to the words that a prompt uses for it; without any, the labels are those found in train
+    and validation. `files` gives each split its file patterns; the first that matches anything is taken.
+    A split in `holdout` is drawn from train instead: that share of it, by documents where there are documents.
+    """
+
+    name: str
+    reader: str
+    description: str = ""
+    version: str = "1"
+    labels: dict[str, str] = Field(default_factory=dict)
+    source: str = ""
+    license: str = ""
+    citation: str = ""
+    files: dict[str, list[str]] = Field(default_factory=dict)
+    expected: dict[str, SplitSize] = Field(default_factory=dict)
+    holdout: dict[str, float] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+    hub: dict[str, Any] = Field(default_factory=dict)
+    align: Literal["snap", "drop"] = "snap"
+
+
+def task_names(pattern: str = "*") -> list[str]:
+    """Names of the installed tasks that match a shell pattern. Raises UnknownName where none does."""
+    known = card_paths("task")
+    if pattern in known or pattern.endswith(".toml"):
+        return [pattern]
+    found = fnmatch.filter(known, pattern)
+    if not found:
+        raise UnknownName("task", pattern, known, "See them all with: harness ls tasks.")
+    return found
+
+
+def task_card(name: str, overrides: dict[str, Any] | None = None) -> TaskCard:
+    """The card of that name, or in that file, with `overrides` (dotted keys) laid on it.
+
+    Raises UnknownName for a task or key nobody knows, DataError and CardError for a broken card.
+    """
+    path = Path(name) if name.endswith(".toml") else card_paths("task")[task_names(name)[0]]
+    values = read_toml(path)
+    card = build(TaskCard, merged(values, nested(overrides or {})), f"the card of task {values.get('name', name)!r}")
+    for table in (card.files, card.holdout, card.expected):
+        for split in table:
+            if split not in SPLITS:
+                raise UnknownName(f"split in the card of task {card.name!r}", split, SPLITS)
+    for split, share in card.holdout.items():
+        if split == "train" or not 0 < share < 1:
+            raise CardError(f"The card of task {card.name!r}: holdout.{split} = {share} must be a share of train between 0 and 1.")
+    return card
+
+
+def is_task_key(key: str) -> bool:
+    """Whether an override belongs to the task's card (`align`, `options.scheme`) rather than to a system's."""
+    return key.split(".")[0] in TaskCard.__dataclass_fields__ and key != "name"

@@ -1,0 +1,71 @@
+"""BRAT folders: a `.txt` file and an `.ann` file of the same name for each document."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import defaultdict
+from pathlib import Path
+
+from harness.errors import DataError
+from harness.files import lines_of, read_text
+from harness.reading import Reading, Request
+from harness.tasks.words import Mention, add_text, sentence_of
+
+_TEXT_BOUND = re.compile(r"T\S*\t(\S+) (\d+ \d+(?:;\d+ \d+)*)\t")
+
+
+def read(request: Request) -> Reading:
+    """Read every `.txt` among the files with its `.ann`; each line of text with a word in it is a sentence.
+
+    Only text-bound annotations (T lines) are mentions. One in several pieces covers all from its first character to
+    its last (`discontinuous`), one that runs over a line break stays on the line where it begins (`across-lines`);
+    both are counted.
+    """
+    reading = Reading()
+    for path in request.paths:
+        _read_document(path, request, reading)
+    return reading
+
+
+def _read_document(path: Path, request: Request, reading: Reading) -> None:
+    text = read_text(path)
+    starts = [0]
+    for line in text.split("\n"):
+        starts.append(starts[-1] + len(line) + 1)
+    ann = path.with_suffix(".ann")
+    if not ann.exists():
+        raise DataError(ann, None, f"is missing; every {path.suffix} file needs its .ann (an empty one if it has no mentions).")
+    mentions: dict[int, list[Mention]] = defaultdict(list)
+    for mention in _mentions(ann, len(text), reading):
+        number = bisect_right(starts, mention.start) - 1
+        start, end = starts[number], starts[number + 1] - 1
+        reading.report["across-lines"] += mention.end > end
+        inside = Mention(mention.start - start, min(mention.end, end) - start, mention.label, mention.line)
+        request.check_label(mention.label, ann, mention.line)
+        mentions[number].append(inside)
+    for number, line in enumerate(text.split("\n")):
+        if line.strip():
+            sentence = sentence_of(line, f"{path.stem}-{number + 1}", path.stem)
+            add_text(reading, request, sentence, mentions[number], ann, number + 1)
+
+
+def _mentions(ann: Path, length: int, reading: Reading) -> list[Mention]:
+    found: list[Mention] = []
+    if not ann.stat().st_size:
+        return found
+    for number, line in lines_of(read_text(ann)):
+        if not line.startswith("T"):
+            continue
+        match = _TEXT_BOUND.match(line)
+        if match is None:
+            what = f"is no text-bound annotation: {line[:60]!r}."
+            raise DataError(ann, number, what, "Expected: T1<TAB>Label start end<TAB>text.")
+        offsets = [int(offset) for offset in re.split("[ ;]", match[2])]
+        reading.report["discontinuous"] += len(offsets) > 2
+        start, end = min(offsets), max(offsets)
+        if not start < end <= length:
+            raise DataError(ann, number, f"offsets [{start}, {end}) are not inside the text, which has {length} characters.")
+        found.append(Mention(start, end, match[1], number))
+    reading.report = +reading.report
+    return found

@@ -1,0 +1,78 @@
+"""Data sets of the Hugging Face hub, or folders in its layout, through the package `datasets`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic.dataclasses import dataclass
+
+from harness.decode import Policy, decode_tags
+from harness.errors import CardError, DataError, MissingData
+from harness.reading import Reading, Request
+from harness.schemes import Scheme
+from harness.settings import CLOSED, build
+from harness.spans import Sentence
+
+
+@dataclass(frozen=True, slots=True, config=CLOSED)
+class Options:
+    """`id` is a hub id or a folder. `splits` maps our split names to theirs. `words` and `tags` are column names."""
+
+    id: str
+    name: str | None = None
+    revision: str | None = None
+    words: str = "tokens"
+    tags: str = "ner_tags"
+    document: str = ""
+    scheme: Scheme = Scheme.IOB2
+    repair: Policy = Policy.CONLLEVAL
+    splits: dict[str, str] | None = None
+
+
+def read(request: Request) -> Reading:
+    """Read one split. Scripts of data sets are never run. Raises MissingData where the hub cannot be reached."""
+    options = build(Options, request.options, "the hub reader's options")
+    data = _load(options, (options.splits or {}).get(request.split, request.split))
+    for column in (options.words, options.tags):
+        if column not in data.column_names:
+            raise CardError(f"The data set {options.id!r} has no column {column!r}; it has {', '.join(data.column_names)}.")
+    names = getattr(getattr(data.features[options.tags], "feature", None), "names", None)
+    reading = Reading()
+    source = Path(options.id)
+    for number, row in enumerate(data, 1):
+        tags = [names[tag] if names else tag for tag in row[options.tags]]
+        _add(reading, request, options, row, tags, source, number)
+    return reading
+
+
+def _load(options: Options, split: str) -> Any:
+    from datasets import load_dataset
+
+    try:
+        return load_dataset(options.id, options.name, split=split, revision=options.revision)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise MissingData(
+            f"The data set {options.id!r} (split {split!r}) could not be loaded: {reason} "
+            "Check its id and the connection to the hub, or name a local folder with --set options.id=DIR."
+        ) from error
+
+
+def _add(
+    reading: Reading, request: Request, options: Options, row: Any, tags: list[str], source: Path, number: int
+) -> None:
+    words = tuple(row[options.words])
+    if len(words) != len(tags):
+        raise DataError(source, number, f"{len(words)} words but {len(tags)} tags.")
+    try:
+        decoded = decode_tags(tags, options.scheme, options.repair)
+        document = str(row[options.document]) if options.document else None
+        sentence = Sentence(f"{request.split}-{number}", words, document)
+    except ValueError as error:
+        raise DataError(source, number, f"{error}.") from None
+    for violation, count in decoded.report.items():
+        reading.report[f"repaired-{violation}"] += count
+    for span in decoded.spans:
+        request.check_label(span.label, source, number)
+    reading.add(sentence, decoded.spans, source, number)

@@ -1,0 +1,75 @@
+"""JSON with spans: an array or lines of objects, each with a text or words and a list of labeled spans.
+
+The names of the fields are options, so that most corpora (TSA-MD, ACE, OneIE's layout) need a card and no code.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic.dataclasses import dataclass
+
+from harness.errors import CardError, DataError
+from harness.files import json_items
+from harness.reading import Reading, Request
+from harness.settings import CLOSED, build
+from harness.spans import Sentence, Span
+from harness.tasks.fields import field, words
+from harness.tasks.words import Mention, add_text, sentence_of
+
+
+@dataclass(frozen=True, slots=True, config=CLOSED)
+class Options:
+    """Field names; a dot goes into an object. Give `text` for character offsets, `words` for word offsets."""
+
+    text: str = ""
+    words: str = ""
+    id: str = ""
+    document: str = ""
+    spans: str = "spans"
+    start: str = "start"
+    end: str = "end"
+    label: str = "label"
+    end_inclusive: bool = False
+    encoding: str = "utf-8"
+
+
+def read(request: Request) -> Reading:
+    """Read span JSON. Raises DataError for missing fields, wrong types and offsets outside the sentence."""
+    options = build(Options, request.options, "the span-JSON reader's options")
+    if bool(options.text) == bool(options.words):
+        raise CardError("The span-JSON reader takes the name of a text field or of a words field: exactly one of them.")
+    reading = Reading()
+    for path in request.paths:
+        for line, item in json_items(path, options.encoding):
+            _add(reading, request, options, item, path, line)
+    return reading
+
+
+def _add(reading: Reading, request: Request, options: Options, item: Any, path: Path, line: int) -> None:
+    id = str(field(item, options.id, object, path, line)) if options.id else f"{path.stem}-{line}"
+    document = str(field(item, options.document, object, path, line)) if options.document else None
+    mentions = [_mention(span, options, path, line) for span in field(item, options.spans, list, path, line)]
+    if options.text:
+        try:
+            sentence = sentence_of(field(item, options.text, str, path, line), id, document)
+        except ValueError as error:
+            raise DataError(path, line, f"{error}.") from None
+        add_text(reading, request, sentence, mentions, path, line)
+        return
+    sentence = Sentence(id, words(item, options.words, path, line), document)
+    spans = [_span(mention, request, path) for mention in mentions]
+    reading.add(sentence, spans, path, line)
+
+
+def _mention(span: Any, options: Options, path: Path, line: int) -> Mention:
+    start = field(span, options.start, int, path, line)
+    end = field(span, options.end, int, path, line) + options.end_inclusive
+    if not 0 <= start < end:
+        raise DataError(path, line, f"offsets [{start}, {end}) hold nothing.")
+    return Mention(start, end, field(span, options.label, str, path, line), line)
+
+
+def _span(mention: Mention, request: Request, path: Path) -> Span:
+    return Span(mention.start, mention.end, request.check_label(mention.label, path, mention.line))
