@@ -16,6 +16,7 @@ class Context:
     """What a system is told about the run it is in.
 
     `folder` belongs to the run: checkpoints written there survive a crash and are gone once the run is stored.
+    `validation_f1` scores outputs for the validation sentences (0 to 100): the way to choose an epoch.
     `log` takes one row of training progress (step, loss, learning rate, ...) for `train.jsonl`.
     """
 
@@ -23,6 +24,7 @@ class Context:
     seed: int
     folder: Path
     log: Callable[[Mapping[str, float]], None]
+    validation_f1: Callable[[Sequence[RawOutput]], float]
     progress: bool = False
 
 
@@ -39,18 +41,24 @@ class System(Protocol):
     """A system: made from its settings, fitted once, then asked for raw outputs. It never sees test gold.
 
     `version` is part of every run's identity: raise it when the same settings give other outputs.
-    `scored_splits` are the splits it can answer for.
+    `scored_splits` are the splits it can answer for. Where `seeded` is false, every seed gives the same outputs and one
+    run is enough.
     """
 
     version: ClassVar[int]
     settings_type: ClassVar[type[Any]]
     scored_splits: ClassVar[tuple[str, ...]]
+    seeded: ClassVar[bool]
 
     def __init__(self, settings: Any, context: Context) -> None: ...
 
     @classmethod
     def missing(cls, settings: Any) -> str:
         """What stands in the way of running with these settings (weights, packages), or an empty text."""
+
+    @classmethod
+    def fingerprint(cls, settings: Any) -> str:
+        """A digest of what the settings only point at (weights, a file), so that other content is another run."""
 
     def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None: ...
 

@@ -103,11 +103,10 @@ def resolve_system(name: str, preset: str = "", overrides: Mapping[str, Any] | N
     takes_presets = bool(card.preset)
     chosen = preset if preset and takes_presets else card.preset
     own = {key: value for key, value in (overrides or {}).items() if _belongs(key, known)}
-    layers = [_preset(chosen) if chosen else {}, card.settings, given, nested(own)]
-    if preset and takes_presets:
-        layers = [_preset(card.preset), card.settings, _preset(chosen), given, nested(own)]
+    defaults = _preset(chosen) if chosen else {}
+    layers = [card.settings, defaults] if preset else [defaults, card.settings]  # a preset asked for outranks the card
     values: dict[str, Any] = {}
-    for layer in layers:
+    for layer in (*layers, given, nested(own)):
         values = merged(values, layer)
     settings = build(kind, values, f"system {name!r}")
     return ResolvedSystem(name, card, asdict(settings), chosen, own)

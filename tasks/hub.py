@@ -71,8 +71,7 @@ def _add(
         sentence = Sentence(f"{request.split}-{number}", words, document)
     except ValueError as error:
         raise DataError(source, number, f"{error}.") from None
-    for violation, count in decoded.report.items():
-        reading.report[f"repaired-{violation}"] += count
+    reading.report.update({f"repaired-{violation}": count for violation, count in decoded.report.items()})
     for span in decoded.spans:
         request.check_label(span.label, source, number)
     reading.add(sentence, decoded.spans, source, number)

@@ -1,0 +1,110 @@
+"""Checkpoints of training, in safetensors and JSON alone: written aside and renamed, the newest whole one is resumed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from harness.adapters.classifier import TokenClassifier
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where training stands: batches done in this epoch, and updates done in all."""
+
+    epoch: int = 0
+    batch: int = 0
+    update: int = 0
+
+
+def save(folder: Path, model: TokenClassifier, optimizer: torch.optim.Optimizer, scheduler: Any, at: Position) -> None:
+    """Write checkpoint `at.update` into `folder`, then drop the older ones."""
+    target = folder / f"checkpoint-{at.update:08d}"
+    aside = folder / f".{target.name}"
+    for leftover in (aside, target):
+        shutil.rmtree(leftover, ignore_errors=True)
+    aside.mkdir(parents=True)
+    tensors, numbers = _flat(optimizer.state_dict()["state"])
+    save_file(trained_state(model), aside / "trained.safetensors")
+    save_file(tensors | _random_states(), aside / "optimizer.safetensors")
+    state = {
+        "position": [at.epoch, at.batch, at.update],
+        "optimizer": numbers,
+        "learning_rates": [group["lr"] for group in optimizer.param_groups],
+        "scheduler": {key: value for key, value in scheduler.state_dict().items() if isinstance(value, (int, float, list))},
+    }
+    (aside / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    aside.rename(target)
+    for older in folder.glob("checkpoint-*"):
+        if older != target:
+            shutil.rmtree(older, ignore_errors=True)
+
+
+def resume(folder: Path, model: TokenClassifier, optimizer: torch.optim.Optimizer, scheduler: Any) -> Position:
+    """Go on from the newest checkpoint in `folder`; at the beginning where there is none."""
+    found = sorted(folder.glob("checkpoint-*"))
+    if not found:
+        return Position()
+    newest = found[-1]
+    state = json.loads((newest / "state.json").read_text(encoding="utf-8"))
+    tensors = load_file(newest / "optimizer.safetensors")
+    load_trained(model, newest / "trained.safetensors")
+    _set_random_states(tensors)
+    whole = optimizer.state_dict()
+    whole["state"] = _nested(tensors, state["optimizer"])
+    optimizer.load_state_dict(whole)
+    scheduler.load_state_dict(scheduler.state_dict() | state["scheduler"])
+    for group, rate in zip(optimizer.param_groups, state["learning_rates"], strict=True):
+        group["lr"] = rate
+    return Position(*state["position"])
+
+
+def trained_state(model: TokenClassifier) -> dict[str, torch.Tensor]:
+    """The trained parameters by name, on the CPU."""
+    return {name: p.detach().cpu().contiguous().clone() for name, p in model.trained()}
+
+
+def load_trained(model: TokenClassifier, path: Path) -> None:
+    """Put saved parameters back. Raises ValueError unless they are exactly the ones that the model trains."""
+    tensors = load_file(path)
+    own: dict[str, nn.Parameter] = dict(model.trained())
+    if own.keys() != tensors.keys():
+        raise ValueError(f"{path} holds other parameters than the model trains: {sorted(own.keys() ^ tensors.keys())[:3]}")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(tensors[name])
+
+
+def _flat(states: dict[int, dict[str, Any]]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    items = {f"{index}/{key}": value for index, state in states.items() for key, value in state.items()}
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in items.items() if torch.is_tensor(value)}
+    return tensors, {key: value for key, value in items.items() if not torch.is_tensor(value)}
+
+
+def _nested(tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    states: dict[int, dict[str, Any]] = {}
+    for name, value in (tensors | numbers).items():
+        index, slash, key = name.partition("/")
+        if slash:
+            states.setdefault(int(index), {})[key] = value
+    return states
+
+
+def _random_states() -> dict[str, torch.Tensor]:
+    states = {"random.cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["random.cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def _set_random_states(tensors: dict[str, torch.Tensor]) -> None:
+    torch.set_rng_state(tensors["random.cpu"])
+    if "random.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random.cuda"])

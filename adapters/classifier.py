@@ -1,0 +1,131 @@
+"""A pretrained encoder or decoder with a linear head over words.
+
+Suffixes of names: B windows, L subwords, D width, W words, T tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from harness.adapters.masks import unmask
+from harness.adapters.settings import Model, TaggerSettings
+from harness.adapters.subwords import Batch, SubwordEncoder
+from harness.adapters.weights import folder_of
+from harness.errors import CardError
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class TokenClassifier(nn.Module):
+    """Gives each owned word of a batch a score for every tag. The head and all that is trained are float32."""
+
+    def __init__(self, backbone: nn.Module, width: int, tags: int, pooling: Literal["first", "last", "mean"], dropout: float) -> None:
+        super().__init__()
+        self.backbone, self.pooling = backbone, pooling
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, tags)
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+        self.autocast: torch.dtype | None = None
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """Scores of shape [W, T]."""
+        device = batch.ids_BL.device.type
+        with torch.autocast(device, dtype=self.autocast, enabled=self.autocast is not None):
+            hidden_BLD = self.backbone(input_ids=batch.ids_BL, attention_mask=batch.mask_BL).last_hidden_state
+        pooled_WD = _pool(hidden_BLD, batch, self.pooling).float()
+        scores_WT: torch.Tensor = self.head(self.dropout(pooled_WD))
+        return scores_WT
+
+    def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters that training changes, with their names."""
+        return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
+
+
+def _pool(hidden_BLD: torch.Tensor, batch: Batch, pooling: str) -> torch.Tensor:
+    if pooling == "first":
+        return hidden_BLD[batch.row_W, batch.start_W]
+    if pooling == "last":
+        return hidden_BLD[batch.row_W, batch.end_W - 1]
+    zero = hidden_BLD.new_zeros((hidden_BLD.shape[0], 1, hidden_BLD.shape[2]), dtype=torch.float32)
+    sums_BLD = torch.cat([zero, hidden_BLD.float().cumsum(1)], 1)
+    total_WD = sums_BLD[batch.row_W, batch.end_W] - sums_BLD[batch.row_W, batch.start_W]
+    return total_WD / (batch.end_W - batch.start_W).unsqueeze(1)
+
+
+def build_classifier(settings: TaggerSettings, tags: int) -> tuple[TokenClassifier, SubwordEncoder]:
+    """Load the weights, remove the masks, add the adapters and the head. Draws from torch's global seed."""
+    folder = folder_of(settings.model)
+    trust = settings.model.trust_remote_code
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
+        backbone = _load(folder, settings.model, settings.train.method)
+    except (ValueError, OSError, ImportError, KeyError) as error:
+        raise CardError(f"The model in {folder} cannot be loaded: {error}") from error
+    if settings.unmask:
+        unmask(backbone, settings.unmask)
+    if settings.train.gradient_checkpointing:
+        backbone.gradient_checkpointing_enable({"use_reentrant": False})
+    backbone = _prepared(backbone, settings)
+    model = TokenClassifier(backbone, config.hidden_size, tags, settings.pooling, settings.dropout)
+    if settings.train.method == "full" and settings.model.dtype != "float32":
+        model.autocast = _DTYPES[settings.model.dtype]
+    limit = min(settings.max_length, getattr(config, "max_position_embeddings", None) or settings.max_length)
+    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
+        limit = min(limit, config.max_position_embeddings - 2)  # their positions start behind the padding index
+    return model, SubwordEncoder(tokenizer, limit, settings.overlap)
+
+
+def _load(folder: Any, model: Model, method: str) -> Any:
+    options: dict[str, Any] = {}
+    if model.quantization == "nf4":
+        from transformers import BitsAndBytesConfig
+
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=_DTYPES[model.dtype],
+        )
+    dtype = torch.float32 if method == "full" else _DTYPES[model.dtype]
+    return AutoModel.from_pretrained(
+        folder,
+        dtype=dtype,
+        attn_implementation=model.attention,
+        use_safetensors=True,
+        trust_remote_code=model.trust_remote_code,
+        **options,
+    )
+
+
+def _prepared(backbone: Any, settings: TaggerSettings) -> Any:
+    """Choose what is trained: everything, low-rank adapters, or nothing but the head."""
+    method = settings.train.method
+    if method == "full":
+        if settings.model.quantization != "none":
+            raise CardError("train.method=full cannot train 4-bit weights; use train.method=lora or model.quantization=none.")
+        return backbone
+    backbone.requires_grad_(False)
+    if method == "head":
+        return backbone
+    from peft import LoraConfig, get_peft_model
+
+    targets = settings.lora.targets
+    lora = LoraConfig(
+        r=settings.lora.r,
+        lora_alpha=settings.lora.alpha,
+        lora_dropout=settings.lora.dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        bias="none",
+        init_lora_weights=True,
+    )
+    try:
+        return get_peft_model(backbone, lora)
+    except ValueError as error:
+        raise CardError(f"lora.targets = {targets!r} does not fit this model: {error}") from error

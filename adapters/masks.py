@@ -1,0 +1,86 @@
+"""Removing the causal mask from chosen blocks of a decoder; the only file that touches transformers' internals.
+
+No model code is copied. A forward pre-hook on the decoder builds the bidirectional masks of this forward pass with
+transformers' own builders and hands them down among the keyword arguments; a pre-hook on each block takes them out
+again and, where the block is unmasked, puts them in the place of the causal mask together with `is_causal=False`.
+Nothing is kept between passes, so gradient checkpointing recomputes what was computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.masking_utils import create_bidirectional_mask, create_bidirectional_sliding_window_mask
+
+from harness.errors import CardError
+
+_KEY = "harness_bidirectional_masks"
+
+
+def group_of(block: int, blocks: int, groups: int) -> int:
+    """The group that a block belongs to: groups as even as can be, the first nearest the input."""
+    return block * groups // blocks
+
+
+def unmasked_blocks(bits: str, blocks: int) -> list[bool]:
+    """For each block, whether its causal mask goes. Raises CardError for more bits than blocks."""
+    if len(bits) > blocks:
+        raise CardError(f"The mask {bits!r} has {len(bits)} groups, but the model has only {blocks} blocks.")
+    return [bits[group_of(i, blocks, len(bits))] == "1" for i in range(blocks)]
+
+
+def unmask(decoder: nn.Module, bits: str) -> nn.Module:
+    """Remove the causal mask in the groups of blocks whose bit is 1; returns the same decoder.
+
+    `decoder` is a transformers decoder without a head (`AutoModel`), whose blocks stand in `layers` and take
+    `attention_mask`. Padding stays masked. All-zero bits change nothing at all. Raises CardError for other models.
+    """
+    blocks = getattr(decoder, "layers", None)
+    if not isinstance(blocks, nn.ModuleList):
+        raise CardError(f"{type(decoder).__name__} has no list of blocks called 'layers', so its mask cannot be removed by block.")
+    chosen = unmasked_blocks(bits, len(blocks))
+    if not any(chosen):
+        return decoder
+    decoder.register_forward_pre_hook(_build_masks, with_kwargs=True)
+    for i, (block, free) in enumerate(zip(blocks, chosen, strict=True)):
+        block.register_forward_pre_hook(partial(_swap_mask, _kind(decoder.config, i) if free else ""), with_kwargs=True)
+    return decoder
+
+
+def _kind(config: Any, block: int) -> str:
+    """Whether a block slides: "sliding" or "full"."""
+    types: Sequence[str] | None = getattr(config, "layer_types", None)
+    if types is not None:
+        kind = types[block]
+    else:
+        kind = "sliding_attention" if getattr(config, "sliding_window", None) else "full_attention"
+    if kind not in ("full_attention", "sliding_attention"):
+        raise CardError(f"Block {block} uses {kind!r}; only full and sliding attention can be unmasked.")
+    return kind.removesuffix("_attention")
+
+
+def _build_masks(decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    config: Any = decoder.config
+    embeds_BLD = kwargs.get("inputs_embeds")
+    if embeds_BLD is None:
+        ids_BL = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+        weight: torch.Tensor = decoder.get_input_embeddings().weight  # type: ignore[operator]
+        embeds_BLD = torch.empty((*ids_BL.shape, 1), dtype=weight.dtype, device=ids_BL.device)
+    padding_BL = kwargs.get("attention_mask")
+    masks = {"full": create_bidirectional_mask(config, embeds_BLD, padding_BL)}
+    if getattr(config, "sliding_window", None):
+        masks["sliding"] = create_bidirectional_sliding_window_mask(config, embeds_BLD, padding_BL)
+    return args, {**kwargs, _KEY: masks}
+
+
+def _swap_mask(
+    kind: str, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Take the masks out of the arguments; use the one of this `kind`, or none where it is empty."""
+    rest = {key: value for key, value in kwargs.items() if key != _KEY}
+    masks: Mapping[str, Any] = kwargs[_KEY]
+    return args, {**rest, "attention_mask": masks[kind], "is_causal": False} if kind else rest

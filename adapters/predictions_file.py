@@ -1,0 +1,65 @@
+"""Anybody's predictions as a system: a file with the test sentences in order, or by id."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic.dataclasses import dataclass
+
+from harness.columns import Layout
+from harness.contracts import Context, Cost
+from harness.outputs import RawOutput
+from harness.predictions import read_predictions
+from harness.schemes import Scheme
+from harness.settings import CLOSED
+from harness.spans import Labeled, Sentence
+
+
+@dataclass(frozen=True, slots=True, config=CLOSED)
+class Settings:
+    """The file. For column files: which column holds the tag, and the scheme of the tags."""
+
+    path: str
+    scheme: Scheme = Scheme.IOB2
+    word: int = 0
+    tag: int = -1
+
+
+class PredictionsFile:
+    """Returns what the file says of each sentence."""
+
+    version: ClassVar[int] = 1
+    settings_type: ClassVar[type[Settings]] = Settings
+    scored_splits: ClassVar[tuple[str, ...]] = ("test",)
+    seeded: ClassVar[bool] = False
+
+    def __init__(self, settings: Settings, context: Context) -> None:
+        self.settings = settings
+
+    @classmethod
+    def missing(cls, settings: Settings) -> str:
+        path = Path(settings.path)
+        return "" if path.is_file() else f"The predictions file {path} does not exist."
+
+    @classmethod
+    def fingerprint(cls, settings: Settings) -> str:
+        return hashlib.sha256(Path(settings.path).read_bytes()).hexdigest()
+
+    def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:
+        """Nothing to learn."""
+
+    def predict(self, sentences: Sequence[Sentence]) -> list[RawOutput]:
+        layout = Layout(word=self.settings.word, tag=self.settings.tag)
+        return read_predictions(Path(self.settings.path), sentences, layout, self.settings.scheme)
+
+    def cost(self) -> Cost:
+        return Cost()
+
+    def save(self, folder: Path) -> None:
+        """Nothing to keep."""
+
+    def load(self, folder: Path) -> None:
+        """Nothing was kept."""

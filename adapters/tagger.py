@@ -1,0 +1,110 @@
+"""The tagger: a pretrained encoder, or a decoder with its causal mask removed by block, fine-tuned to tag words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from harness.adapters import weights
+from harness.adapters.settings import TaggerSettings
+from harness.contracts import Context, Cost
+from harness.outputs import RawOutput, Tags
+from harness.schemes import Scheme, encode, tags_of
+from harness.spans import Labeled, Sentence
+
+if TYPE_CHECKING:
+    import torch
+
+_WEIGHTS = "trained.safetensors"
+
+
+class Tagger:
+    """Fine-tunes a classifier of IOB2 tags and predicts the best tag of each word. Sees every word: nothing is cut."""
+
+    version: ClassVar[int] = 1
+    settings_type: ClassVar[type[TaggerSettings]] = TaggerSettings
+    scored_splits: ClassVar[tuple[str, ...]] = ("validation", "test")
+    seeded: ClassVar[bool] = True
+
+    def __init__(self, settings: TaggerSettings, context: Context) -> None:
+        self.settings, self.context = settings, context
+        self.tags = tags_of(context.labels)
+
+    @classmethod
+    def missing(cls, settings: TaggerSettings) -> str:
+        return weights.missing(settings.model)
+
+    @classmethod
+    def fingerprint(cls, settings: TaggerSettings) -> str:
+        return weights.fingerprint(settings.model)
+
+    def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:
+        from harness.adapters.training import Trainer, examples_of
+
+        self._build()
+        numbers = {tag: number for number, tag in enumerate(self.tags)}
+        windows = self.encoder.windows([labeled.sentence.words for labeled in train])
+        tags = [[numbers[tag] for tag in encode(lab.spans, len(lab.sentence.words))] for lab in train]
+        held = [labeled.sentence for labeled in validation]
+        trainer = Trainer(
+            self.model, self.encoder, self.settings, self.context, lambda: self.context.validation_f1(self.predict(held))
+        )
+        trainer.fit(list(examples_of(windows, tags)))
+
+    def predict(self, sentences: Sequence[Sentence]) -> list[RawOutput]:
+        import torch
+
+        self.model.eval()
+        windows = self.encoder.windows([sentence.words for sentence in sentences])
+        order = sorted(range(len(windows)), key=lambda i: len(windows[i].ids), reverse=True)
+        found: list[list[str]] = [[""] * len(sentence.words) for sentence in sentences]
+        size = self.settings.predict_batch
+        with torch.inference_mode():
+            for i in range(0, len(order), size):
+                group = [windows[k] for k in order[i : i + size]]
+                best_W = self.model(self.encoder.batch(group).to(self.device)).argmax(1).tolist()
+                at = 0
+                for window in group:
+                    count = window.owned_after - window.owned_first
+                    tags = [self.tags[number] for number in best_W[at : at + count]]
+                    found[window.sentence][window.owned_first : window.owned_after] = tags
+                    at += count
+        return [Tags(tuple(tags), Scheme.IOB2) for tags in found]
+
+    def cost(self) -> Cost:
+        trained = sum(p.numel() for _, p in self.model.trained())
+        return Cost(parameters=_count(self.model), trained_parameters=trained)
+
+    def save(self, folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        from harness.adapters.checkpoint import trained_state
+
+        save_file(trained_state(self.model), folder / _WEIGHTS)
+
+    def load(self, folder: Path) -> None:
+        from harness.adapters.checkpoint import load_trained
+
+        self._build()
+        load_trained(self.model, folder / _WEIGHTS)
+
+    def _build(self) -> None:
+        import torch
+
+        from harness.adapters.classifier import build_classifier
+
+        torch.manual_seed(self.context.seed)
+        self.model, self.encoder = build_classifier(self.settings, len(self.tags))
+        name = self.settings.machine.device
+        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        self.model.to(self.device)
+
+
+def _count(model: torch.nn.Module) -> int:
+    """Parameters of the model; 4-bit weights, stored two to a byte, count as what they stand for."""
+    total = 0
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        total += state.shape.numel() if state is not None else parameter.numel()
+    return total

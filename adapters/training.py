@@ -1,0 +1,175 @@
+"""The training loop of the tagger: batches of like length, gradients that really accumulate, resumable at any update."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+from tqdm import tqdm
+from transformers import get_scheduler
+
+from harness.adapters.checkpoint import Position, resume, save, trained_state
+from harness.adapters.classifier import TokenClassifier
+from harness.adapters.settings import TaggerSettings, Train
+from harness.adapters.subwords import SubwordEncoder, Window
+from harness.contracts import Context
+from harness.errors import CardError
+
+_POOL = 50  # batches that are sorted by length together
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A window, and the tag number of each word that it owns."""
+
+    window: Window
+    tags: tuple[int, ...]
+
+
+class Trainer:
+    """Trains a classifier on examples. `validate` scores the model as it stands, for `choose=best-validation`."""
+
+    def __init__(
+        self,
+        model: TokenClassifier,
+        encoder: SubwordEncoder,
+        settings: TaggerSettings,
+        context: Context,
+        validate: Callable[[], float],
+    ) -> None:
+        self.model, self.encoder, self.context, self.validate = model, encoder, context, validate
+        self.settings, self.train = settings, settings.train
+        self.device = next(model.parameters()).device
+        self.optimizer = _optimizer(model, settings.train, self.device)
+        self.best: tuple[float, dict[str, torch.Tensor]] | None = None
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        """Run all epochs, from the newest checkpoint of this run if it has one."""
+        batches = -(-len(examples) // self.train.batch)
+        updates_an_epoch = -(-batches // self.train.accumulation)
+        total = updates_an_epoch * self.train.epochs
+        warmup = round(self.train.warmup * total)
+        self.scheduler = get_scheduler(self.train.schedule, self.optimizer, warmup, total)
+        keep = self.train.choose == "last"  # a chosen epoch's weights are not in a checkpoint: begin again
+        at = resume(self.context.folder, self.model, self.optimizer, self.scheduler) if keep else Position()
+        with _trackers(self.settings, self.context) as log, tqdm(total=total, initial=at.update, disable=not self.context.progress, leave=False) as bar:
+            for epoch in range(at.epoch, self.train.epochs):
+                at = self._epoch(examples, at if epoch == at.epoch else Position(epoch, 0, at.update), log, bar)
+                if keep:
+                    at = Position(epoch + 1, 0, at.update)
+                    save(self.context.folder, self.model, self.optimizer, self.scheduler, at)
+                else:
+                    self._consider(epoch)
+        if self.best:
+            with torch.no_grad():
+                for name, parameter in self.model.trained():
+                    parameter.copy_(self.best[1][name])
+
+    def _epoch(self, examples: Sequence[Example], at: Position, log: Callable[..., None], bar: Any) -> Position:
+        self.model.train()
+        batches = _batches(examples, self.train.batch, self.context.seed * 1009 + at.epoch)
+        steps = [batches[i : i + self.train.accumulation] for i in range(0, len(batches), self.train.accumulation)]
+        saved = time.monotonic()
+        for done in range(at.batch, len(steps)):
+            loss, subwords = self._update(steps[done])
+            at = Position(at.epoch, done + 1, at.update + 1)
+            rate = self.optimizer.param_groups[0]["lr"]
+            log({"update": at.update, "epoch": at.epoch + (done + 1) / len(steps), "loss": loss, "lr": rate, "subwords": subwords})
+            self.scheduler.step()
+            bar.update()
+            minutes = self.settings.machine.checkpoint_minutes
+            if self.train.choose == "last" and minutes and time.monotonic() - saved > 60 * minutes:
+                save(self.context.folder, self.model, self.optimizer, self.scheduler, at)
+                saved = time.monotonic()
+        return at
+
+    def _update(self, batches: Sequence[Sequence[Example]]) -> tuple[float, int]:
+        """One update from all of `batches`: the mean over every word in them. Returns the loss and the subwords read."""
+        words = sum(len(example.tags) for batch in batches for example in batch)
+        total, subwords = 0.0, 0
+        for examples in batches:
+            batch = self.encoder.batch([example.window for example in examples])
+            tags_W = torch.tensor([tag for example in examples for tag in example.tags], device=self.device)
+            scores_WT = self.model(batch.to(self.device))
+            loss = F.cross_entropy(scores_WT, tags_W, reduction="sum") / words
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+            subwords += int(batch.mask_BL.sum())
+        if self.train.clip:
+            torch.nn.utils.clip_grad_norm_([p for _, p in self.model.trained()], self.train.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return total, subwords
+
+    def _consider(self, epoch: int) -> None:
+        f1 = self.validate()
+        self.context.log({"epoch": epoch + 1, "validation_f1": f1})
+        if self.best is None or f1 > self.best[0]:
+            self.best = f1, trained_state(self.model)
+
+
+def _batches(examples: Sequence[Example], size: int, seed: int) -> list[list[Example]]:
+    """All examples once, shuffled, in batches of like length: sorted within pools of some batches, batches shuffled."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(examples), generator=generator).tolist()
+    batches: list[list[Example]] = []
+    for i in range(0, len(order), size * _POOL):
+        pool = sorted(order[i : i + size * _POOL], key=lambda index: len(examples[index].window.ids))
+        batches += [[examples[index] for index in pool[j : j + size]] for j in range(0, len(pool), size)]
+    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+def _optimizer(model: TokenClassifier, train: Train, device: torch.device) -> torch.optim.Optimizer:
+    """AdamW; vectors (biases, norms) are not decayed."""
+    named = list(model.trained())
+    groups = [
+        {"params": [p for _, p in named if p.ndim > 1], "weight_decay": train.weight_decay},
+        {"params": [p for _, p in named if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if train.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=train.lr, betas=train.betas, eps=train.eps)
+    if device.type == "cpu":
+        raise CardError("train.optimizer=paged-adamw-8bit runs on a GPU only; on the CPU use --set train.optimizer=adamw.")
+    from bitsandbytes.optim import PagedAdamW8bit
+
+    optimizer: torch.optim.Optimizer = PagedAdamW8bit(groups, lr=train.lr, betas=train.betas, eps=train.eps)
+    return optimizer
+
+
+def _trackers(settings: TaggerSettings, context: Context) -> AbstractContextManager[Callable[..., None]]:
+    """The run's own log, and beside it the trackers named in `machine.report_to` (tensorboard, wandb, ...)."""
+    if not settings.machine.report_to:
+        return nullcontext(context.log)
+    return _Trackers(settings, context)
+
+
+class _Trackers:
+    def __init__(self, settings: TaggerSettings, context: Context) -> None:
+        from accelerate import Accelerator
+
+        self.accelerator = Accelerator(log_with=list(settings.machine.report_to), project_dir=context.folder / "trackers")
+        self.context = context
+
+    def __enter__(self) -> Callable[..., None]:
+        self.accelerator.init_trackers("harness")
+        return partial(self._log)
+
+    def _log(self, row: dict[str, float]) -> None:
+        self.context.log(row)
+        self.accelerator.log(row, step=int(row["update"]))
+
+    def __exit__(self, *_: object) -> None:
+        self.accelerator.end_training()
+
+
+def examples_of(windows: Sequence[Window], tags: Sequence[Sequence[int]]) -> Iterator[Example]:
+    """Pair windows with the tags (a list a sentence) of the words that they own."""
+    for window in windows:
+        yield Example(window, tuple(tags[window.sentence][window.owned_first : window.owned_after]))

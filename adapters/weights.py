@@ -1,0 +1,95 @@
+"""From what a card calls a model to a folder with its weights: a local folder, the hub, or a package."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from harness.adapters import embedded
+from harness.adapters.settings import Model
+from harness.errors import MissingModel, UserError
+
+EMBEDDED_PREFIX = "embedded:"
+_SAMPLE = 1 << 20  # bytes
+_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "merges.txt", "vocab*")
+
+
+def missing(model: Model) -> str:
+    """What stands in the way of these weights, or an empty text. Loads nothing large."""
+    try:
+        if model.path.startswith(EMBEDDED_PREFIX):
+            embedded.source_of(model.path.removeprefix(EMBEDDED_PREFIX))
+        elif _is_folder(model.path):
+            _checked(Path(model.path))
+        else:
+            _fetch(model, ("config.json",))
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def folder_of(model: Model) -> Path:
+    """A folder with config, tokenizer and safetensors. Raises MissingModel, MissingPackage."""
+    if model.path.startswith(EMBEDDED_PREFIX):
+        return embedded.folder_of(model.path.removeprefix(EMBEDDED_PREFIX))
+    if _is_folder(model.path):
+        return _checked(Path(model.path))
+    return _checked(_fetch(model, _FILES))
+
+
+def fingerprint(model: Model) -> str:
+    """A digest of the weights and of what stands beside them; of large files, of their size and of samples."""
+    if model.path.startswith(EMBEDDED_PREFIX):
+        source = embedded.source_of(model.path.removeprefix(EMBEDDED_PREFIX))
+    else:
+        source = folder_of(model)
+    files = [source] if source.is_file() else sorted(path for path in source.iterdir() if _counts(path))
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.name}:{path.stat().st_size}:".encode())
+        with path.open("rb") as stream:
+            for at in range(0, path.stat().st_size, max(_SAMPLE, path.stat().st_size // 16)):
+                stream.seek(at)
+                digest.update(stream.read(_SAMPLE))
+    return digest.hexdigest()
+
+
+def _counts(path: Path) -> bool:
+    return path.is_file() and path.suffix in (".safetensors", ".json", ".txt", ".model")
+
+
+def _is_folder(path: str) -> bool:
+    return Path(path).is_dir() or path.startswith(("/", "./", "../", "~")) or path.count("/") > 1
+
+
+def _checked(folder: Path) -> Path:
+    folder = folder.expanduser()
+    if not folder.is_dir():
+        raise MissingModel(f"The model folder {folder} does not exist; --set model.path=DIR names another.")
+    if not (folder / "config.json").exists():
+        raise MissingModel(f"The model folder {folder} has no config.json; it must hold a model as save_pretrained writes it.")
+    if not any(folder.glob("*.safetensors")):
+        raise MissingModel(
+            f"The model folder {folder} has no *.safetensors file. Weights in pickle files (.bin, .pt) are never loaded, "
+            "since they can run code; convert them once with transformers' save_pretrained."
+        )
+    return folder
+
+
+def _fetch(model: Model, patterns: tuple[str, ...]) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+
+    mend = "or download it elsewhere and name the folder with --set model.path=DIR"
+    try:
+        return Path(snapshot_download(model.path, revision=model.revision, allow_patterns=list(patterns)))
+    except (GatedRepoError, RepositoryNotFoundError) as error:
+        raise MissingModel(
+            f"The weights {model.path!r} are not open to you on the hub: accept their license at "
+            f"https://huggingface.co/{model.path} and log in with `hf auth login`, {mend}."
+        ) from error
+    except (OSError, HfHubHTTPError, HFValidationError) as error:
+        raise MissingModel(
+            f"The weights {model.path!r} are neither in the local hub cache nor to be had from the hub "
+            f"({type(error).__name__}). Get them from https://huggingface.co/{model.path} on a machine that reaches it, {mend}."
+        ) from error

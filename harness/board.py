@@ -1,0 +1,207 @@
+"""Leaderboards in markdown: functions of the store and of nothing else."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.breakdown import ERRORS
+from harness.intervals import bootstrap_interval
+from harness.record import Record
+from harness.store import Store, read_rows
+
+NONE = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of a board: the runs of one system that differ in their seed only."""
+
+    records: tuple[Record, ...]
+    interval: tuple[float, float]
+
+    @property
+    def first(self) -> Record:
+        return self.records[0]
+
+    @property
+    def f1s(self) -> list[float]:
+        return [record.scores["test"].f1 for record in self.records]
+
+    @property
+    def f1(self) -> float:
+        return statistics.fmean(self.f1s)
+
+    def mean(self, name: str) -> float:
+        """The mean over seeds of a field of the test score."""
+        return statistics.fmean(float(getattr(record.scores["test"], name)) for record in self.records)
+
+    def cost(self, name: str) -> float | None:
+        """The mean over seeds of a cost, or None where a run does not have it."""
+        values = [record.cost.get(name) for record in self.records]
+        return statistics.fmean(v for v in values if v is not None) if None not in values else None
+
+    def cell(self, table: str, name: str) -> float | None:
+        """The mean F1 of a label or slice, or None where it does not occur."""
+        cells = [getattr(record.scores["test"], table).get(name) for record in self.records]
+        return statistics.fmean(cell["f1"] for cell in cells) if all(cells) else None
+
+
+def entries(store: Store, task: str) -> dict[str, list[Entry]]:
+    """The lines of a task's board by signature, whole data first, each list best first."""
+    runs: dict[tuple[str, str, str], list[tuple[Path, Record]]] = defaultdict(list)
+    for folder, record in store.records():
+        if record.task == task:
+            runs[record.scores["test"].signature, record.title, record.identity].append((folder, record))
+    boards: dict[str, list[Entry]] = defaultdict(list)
+    for (signature, _, _), members in sorted(runs.items()):
+        members.sort(key=lambda member: member[1].seed)
+        low, high = bootstrap_interval([read_rows(folder, "test") for folder, _ in members])
+        boards[signature].append(Entry(tuple(record for _, record in members), (100 * low, 100 * high)))
+    for board in boards.values():
+        board.sort(key=lambda entry: (-entry.f1, entry.first.title, entry.first.identity))
+    return dict(sorted(boards.items(), key=lambda item: ("limit:" in item[0], item[0])))
+
+
+def tasks_of(store: Store) -> list[str]:
+    """The tasks that the store has runs of."""
+    return sorted({record.task for _, record in store.records()})
+
+
+def markdown(store: Store, task: str) -> str:
+    """The board of a task as a page of markdown."""
+    boards = entries(store, task)
+    card = next(iter(boards.values()))[0].first.task_card
+    parts = [f"# {_text(task)}", _text(card["description"]), _provenance(card)]
+    for signature, board in boards.items():
+        parts += _section(signature, board)
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _section(signature: str, board: Sequence[Entry]) -> list[str]:
+    first = board[0].first
+    test = first.scores["test"]
+    limited = f" **Only {first.limit} sentences of each split.**" if first.limit else ""
+    sizes = ", ".join(f"{name} {part['sentences']:,}" for name, part in first.data.items())
+    parts = [
+        f"## `{signature}`",
+        f"Sentences: {sizes}. Test: {test.words:,} words, {test.counts['gold']:,} spans.{limited}",
+        _table(*_main(board)),
+        "F1 is the micro F1 of exact spans on the test split, in percent: the mean over seeds, ± their standard deviation. "
+        "The interval is the 95% bootstrap interval over test sentences (whole documents, where there are any).",
+    ]
+    cues = [name for name in test.slices if name.startswith("cue-distance:")]
+    if cues:
+        parts += ["### F1 by side and distance of the cue", _table(*_cells(board, "slices", _by_distance(cues), "cue-distance:"))]
+    mentions = [name for name in test.slices if name.startswith(("mention:", "length:"))]
+    parts += ["### F1 by mention, seen in training or not, and by length in words", _table(*_cells(board, "slices", mentions, ""))]
+    labels = sorted(test.labels, key=lambda name: -test.labels[name]["gold"])
+    shown = labels[:12]
+    more = f" The {len(shown)} most frequent of {len(labels)} labels." if len(labels) > len(shown) else ""
+    parts += ["### F1 by label", more.strip(), _table(*_cells(board, "labels", shown, ""))]
+    parts += ["### Errors", _table(*_errors(board))]
+    return parts
+
+
+def _main(board: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
+    sides = [name for name in ("cue:left", "cue:right") if name in board[0].first.scores["test"].slices]
+    head = ["", "system", "F1", "95% interval", *(f"F1 {name.replace('cue:', '')} cue" for name in sides), "P", "R", "macro F1"]
+    head += ["validation F1", "coverage", "seeds", "trained parameters", "training", "sentences/s", "peak memory"]
+    rows = []
+    for place, entry in enumerate(board, 1):
+        spread = f" ± {statistics.stdev(entry.f1s):.2f}" if len(entry.f1s) > 1 else ""
+        flag = " (sees the gold)" if entry.first.sees_gold else ""
+        flag += "".join(f" ({what} chosen on {split})" for what, split in entry.first.choices.items())
+        rows.append(
+            [
+                str(place),
+                _text(entry.first.title) + flag,
+                f"{entry.f1:.2f}{spread}",
+                f"{entry.interval[0]:.1f}–{entry.interval[1]:.1f}",
+                *(_percent(entry.cell("slices", name)) for name in sides),
+                *(f"{entry.mean(name):.1f}" for name in ("precision", "recall", "macro_f1")),
+                _validation(entry),
+                f"{entry.mean('coverage'):.1f}%",
+                str(len(entry.records)),
+                _count(entry.cost("trained_parameters")),
+                _seconds(entry.cost("fit_seconds")),
+                _speed(entry.cost("sentences_per_second")),
+                _memory(entry),
+            ]
+        )
+    return head, rows
+
+
+def _cells(board: Sequence[Entry], table: str, names: Sequence[str], prefix: str) -> tuple[list[str], list[list[str]]]:
+    head = ["system", *(_text(name.removeprefix(prefix)) for name in names)]
+    rows = [[_text(e.first.title), *(_percent(e.cell(table, name)) for name in names)] for e in board]
+    spans = [getattr(board[0].first.scores["test"], table)[name]["gold"] for name in names]
+    return head, [*rows, ["*gold spans*", *(f"{count:,.0f}" for count in spans)]]
+
+
+def _errors(board: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
+    repairs = sorted({name for e in board for record in e.records for name in record.scores["test"].decoding})
+    head = ["system", *ERRORS, *repairs]
+    rows = []
+    for entry in board:
+        scores = [record.scores["test"] for record in entry.records]
+        counts = [statistics.fmean(score.errors[name] for score in scores) for name in ERRORS]
+        counts += [statistics.fmean(score.decoding.get(name, 0) for score in scores) for name in repairs]
+        rows.append([_text(entry.first.title), *(f"{count:.0f}" for count in counts)])
+    return head, rows
+
+
+def _provenance(card: dict[str, Any]) -> str:
+    parts = [f"Source: {card['source']}" if card["source"] else "", f"License: {card['license']}" if card["license"] else ""]
+    return ". ".join(_text(part) for part in [*parts, card["citation"].rstrip(".")] if part) + "."
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _text(value: str) -> str:
+    """Somebody's text as text: nothing in it is markup."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", " ".join(value.split()))
+    return escaped.replace("&", "&amp;")
+
+
+def _by_distance(names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda name: (name.split()[0], int(name.split()[1].split("-")[0])))
+
+
+def _validation(entry: Entry) -> str:
+    scores = [record.scores.get("validation") for record in entry.records]
+    known = [score.f1 for score in scores if score is not None]
+    return f"{statistics.fmean(known):.2f}" if known else NONE
+
+
+def _percent(value: float | None) -> str:
+    return NONE if value is None else f"{value:.1f}"
+
+
+def _count(value: float | None) -> str:
+    if not value:
+        return NONE
+    return f"{value / 1e6:.1f}M" if value >= 1e5 else f"{value:,.0f}"
+
+
+def _seconds(value: float | None) -> str:
+    if value is None or value < 0.5:
+        return NONE
+    return f"{value:.0f} s" if value < 100 else f"{value / 60:.1f} min"
+
+
+def _speed(value: float | None) -> str:
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def _memory(entry: Entry) -> str:
+    value = entry.cost("gpu_memory_mib") or entry.cost("memory_mib")
+    return NONE if value is None else f"{value / 1024:.1f} GiB"

@@ -1,0 +1,179 @@
+"""The command line. Nothing heavy is imported here: each command's body imports its work.
+
+Exit codes: 0 done, 1 some runs of a grid failed, 2 something the user can mend, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from harness.errors import UserError
+from harness.version import VERSION
+
+app = typer.Typer(
+    name="harness",
+    help="Train or prompt a system on a labeling task, score it under one protocol, put it on a board.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+new_app = typer.Typer(help="Write a card to start from.", no_args_is_help=True)
+app.add_typer(new_app, name="new")
+
+Systems = Annotated[list[str], typer.Option("--system", "-s", help="A system, or a shell pattern in quotes. May be repeated.")]
+Tasks = Annotated[list[str], typer.Option("--task", "-t", help="A task, or a shell pattern in quotes. May be repeated.")]
+Data = Annotated[Optional[Path], typer.Option("--data", help="The folder with the task's files.")]
+Runs = Annotated[Path, typer.Option("--runs", help="The store of runs.")]
+Set = Annotated[Optional[list[str]], typer.Option("--set", help="KEY=VALUE for any key of a card, as in lora.r=16.")]
+Limit = Annotated[Optional[int], typer.Option("--limit", min=1, help="At most this many sentences of each split.")]
+Preset = Annotated[str, typer.Option("--preset", help="paper, small or full.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Policy = Annotated[str, typer.Option("--policy", help="What becomes of invalid tag sequences: strict, conlleval, discard.")]
+RUNS = Path("runs")
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(VERSION)
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    system: Systems,
+    task: Tasks,
+    seeds: Annotated[str, typer.Option(help="A number of seeds from 120 on, or a list such as 120,121.")] = "1",
+    preset: Preset = "",
+    set: Set = None,
+    data: Data = None,
+    limit: Limit = None,
+    runs: Runs = RUNS,
+    policy: Policy = "strict",
+    save: Annotated[bool, typer.Option("--save", help="Keep the trained weights, for harness predict.")] = False,
+    json: Json = False,
+) -> None:
+    """Run every system on every task with every seed, unless the store has it already."""
+    from harness.commands.run import GridOptions, run_grid
+
+    options = GridOptions(system, task, seeds, preset, set or [], data, limit, runs, policy, save, json)
+    raise typer.Exit(run_grid(options))
+
+
+@app.command()
+def leaderboard(
+    task: Annotated[Optional[list[str]], typer.Option("--task", "-t", help="Only this task. May be repeated.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="The folder to write to.")] = Path("leaderboards"),
+    runs: Runs = RUNS,
+    json: Json = False,
+) -> None:
+    """Write a board for each task in the store."""
+    from harness.commands.leaderboard import write_boards
+
+    write_boards(runs, task or [], out, json)
+
+
+@app.command()
+def score(
+    gold: Annotated[Path, typer.Option("--gold", help="Gold: a column file, or JSON with words and spans.")],
+    pred: Annotated[Path, typer.Option("--pred", help="Predictions: a column file or JSON, in the gold's order or by id.")],
+    gold_scheme: Annotated[str, typer.Option(help="The tag scheme of the gold.")] = "IOB2",
+    pred_scheme: Annotated[str, typer.Option(help="The tag scheme of the predictions.")] = "IOB2",
+    gold_column: Annotated[int, typer.Option(help="The gold's tag column, from 0; negative from the right.")] = -1,
+    pred_column: Annotated[int, typer.Option(help="The predictions' tag column.")] = -1,
+    policy: Policy = "strict",
+    json: Json = False,
+) -> None:
+    """Score any predictions file against any gold file."""
+    from harness.commands.score import ScoreOptions, score_files
+
+    score_files(ScoreOptions(gold, pred, gold_scheme, pred_scheme, gold_column, pred_column, policy, json))
+
+
+@app.command()
+def predict(
+    run: Annotated[str, typer.Argument(help="A stored run with weights: its path, or a part of it.")],
+    file: Annotated[Optional[Path], typer.Argument(help="A sentence a line; standard input by default.")] = None,
+    words: Annotated[bool, typer.Option("--words", help="Lines are words separated by spaces; do not tokenize.")] = False,
+    runs: Runs = RUNS,
+) -> None:
+    """Label new text with a stored model: a JSON object a line."""
+    from harness.commands.predict import predict_lines
+
+    predict_lines(runs, run, file, words)
+
+
+@app.command()
+def ls(
+    what: Annotated[str, typer.Argument(help="systems, tasks or runs.")],
+    runs: Runs = RUNS,
+    json: Json = False,
+) -> None:
+    """List what there is."""
+    from harness.commands.show import list_things
+
+    list_things(what, runs, json)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A system, a task, or a run of the store.")],
+    runs: Runs = RUNS,
+    preset: Preset = "",
+    set: Set = None,
+    json: Json = False,
+) -> None:
+    """Show a card with everything resolved, or the record of a run."""
+    from harness.commands.show import show_thing
+
+    show_thing(name, runs, preset, set or [], json)
+
+
+@app.command()
+def check(
+    task: Annotated[Optional[list[str]], typer.Option("--task", "-t", help="A task or pattern. May be repeated.")] = None,
+    system: Annotated[Optional[list[str]], typer.Option("--system", "-s", help="A system or pattern. May be repeated.")] = None,
+    set: Set = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Read a task's data and say what is in it; say whether a system could run here."""
+    from harness.commands.check import check_all
+
+    raise typer.Exit(check_all(task or [], system or [], set or [], data, json))
+
+
+@new_app.command("task")
+def new_task(name: str, out: Annotated[Path, typer.Option("--out", help="The folder to write to.")] = Path()) -> None:
+    """Write a task card to start from."""
+    from harness.commands.new import write_card
+
+    write_card("task", name, out)
+
+
+@new_app.command("system")
+def new_system(name: str, out: Annotated[Path, typer.Option("--out", help="The folder to write to.")] = Path()) -> None:
+    """Write a system card to start from."""
+    from harness.commands.new import write_card
+
+    write_card("system", name, out)
+
+
+def main() -> None:
+    """The entry point: user errors become one paragraph and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(" ".join(f"harness: {error}".split("\n")), file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("harness: interrupted; the same command goes on.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)

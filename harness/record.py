@@ -1,0 +1,93 @@
+"""The record of a run: everything needed to know what was run, on what, and what came out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.dataset import Dataset
+from harness.decode import DECODE_VERSION, Policy
+from harness.errors import StoreError
+from harness.protocol import SplitScore
+from harness.scoring import Counts, Row
+from harness.system import ResolvedSystem, adapter_class
+
+SCHEMA = 1
+NOT_IDENTITY = "machine"  # the table of settings that change how a run is carried out, not what comes out
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A finished run, as `record.json` holds it. Seconds are wall clock, memory is in MiB, scores run from 0 to 100."""
+
+    schema: int
+    identity: str
+    system: str
+    title: str
+    adapter: str
+    adapter_version: int
+    preset: str
+    overrides: dict[str, Any]
+    settings: dict[str, Any]
+    fingerprint: str
+    sees_gold: bool
+    task: str
+    task_card: dict[str, Any]
+    labels: dict[str, str]
+    data: dict[str, dict[str, Any]]
+    limit: int | None
+    seed: int
+    policy: str
+    scores: dict[str, SplitScore]
+    choices: dict[str, str]
+    cost: dict[str, Any]
+    environment: dict[str, Any]
+    started: str
+    finished: str
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False, default=str) + "\n"
+
+
+def from_json(text: str, where: str) -> Record:
+    """Read a record. Raises StoreError for one of another schema or with other fields."""
+    values = json.loads(text)
+    if values.get("schema") != SCHEMA:
+        raise StoreError(f"{where} has schema {values.get('schema')!r}; this version of harness reads schema {SCHEMA}.")
+    scores = {split: SplitScore(**score) for split, score in values.pop("scores").items()}
+    return Record(**values, scores=scores)
+
+
+def identity_of(system: ResolvedSystem, fingerprint: str, dataset: Dataset, policy: Policy) -> str:
+    """A digest of everything that changes a result, seed apart."""
+    settings = {key: value for key, value in system.settings.items() if key != NOT_IDENTITY}
+    content = {
+        "adapter": [system.card.adapter, adapter_class(system.card).version],
+        "settings": settings,
+        "fingerprint": fingerprint,
+        "task": asdict(dataset.card),
+        "labels": list(dataset.labels.items()),
+        "data": dataset.hash,
+        "protocol": [policy.value, DECODE_VERSION],
+    }
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def row_to_json(row: Row) -> dict[str, Any]:
+    """A row in few bytes: counts as [gold, predicted, matched]."""
+    return {
+        "id": row.sentence,
+        "document": row.document,
+        "labels": {name: [c.gold, c.predicted, c.matched] for name, c in row.labels.items()},
+        "slices": {name: [c.gold, c.predicted, c.matched] for name, c in row.slices.items()},
+    }
+
+
+def row_from_json(value: Mapping[str, Any]) -> Row:
+    labels = {name: Counts(*counts) for name, counts in value["labels"].items()}
+    slices = {name: Counts(*counts) for name, counts in value["slices"].items()}
+    return Row(value["id"], value["document"], labels, slices)

@@ -1,0 +1,134 @@
+"""The store: a folder a run, which appears under its name only when it is whole.
+
+    runs/<task>/<system>/<identity>/seed-<n>/
+        record.json          what was run and what came out
+        predictions.jsonl    raw output, spans and decoding report of every sentence
+        rows.jsonl           counts a sentence and split, from which every score can be summed again
+        train.jsonl          loss and learning rate
+        weights/             the trained weights, where asked for (safetensors)
+    runs/.work/              runs in progress and their checkpoints
+    runs/.locks/             one lock a run
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from harness.errors import StoreError, UserError
+from harness.record import Record, from_json, row_from_json
+from harness.scoring import Row
+
+RECORD, PREDICTIONS, ROWS, TRAIN, WEIGHTS = "record.json", "predictions.jsonl", "rows.jsonl", "train.jsonl", "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """The name of a run in the store."""
+
+    task: str
+    system: str
+    identity: str
+    seed: int
+
+    @property
+    def path(self) -> Path:
+        return Path(_safe(self.task), _safe(self.system), self.identity, f"seed-{self.seed}")
+
+
+def _safe(name: str) -> str:
+    """A name as one folder's name."""
+    return re.sub(r"[^\w.=+-]+", "_", name).strip("._")[-80:] or "unnamed"
+
+
+class Store:
+    """Runs on disk. Reading needs no lock: a folder that is there is whole."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def has(self, key: RunKey) -> bool:
+        return (self.root / key.path / RECORD).exists()
+
+    def lock(self, key: RunKey) -> FileLock:
+        """The lock of a run; the kernel lets go of it when its holder dies."""
+        folder = self.root / ".locks"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"The store {self.root} cannot be written ({error.strerror}); --runs DIR names another.") from error
+        return FileLock(folder / ("--".join(key.path.parts) + ".lock"))
+
+    def work(self, key: RunKey) -> Path:
+        """The folder of a run in progress: `result/` is what will be stored, the rest is the system's."""
+        folder = self.root / ".work" / key.path
+        shutil.rmtree(folder / "result", ignore_errors=True)
+        (folder / "result").mkdir(parents=True)
+        return folder
+
+    def finish(self, key: RunKey) -> Path:
+        """Put the result of a run under its name, whole or not at all, and drop the work folder."""
+        folder, target = self.root / ".work" / key.path, self.root / key.path
+        for path in (folder / "result").rglob("*"):
+            _sync(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (folder / "result").rename(target)
+        _sync(target.parent)
+        self.drop_work(key)
+        return target
+
+    def drop_work(self, key: RunKey) -> None:
+        """Remove what is left of a run in progress."""
+        shutil.rmtree(self.root / ".work" / key.path, ignore_errors=True)
+
+    def folders(self) -> list[Path]:
+        """The folders of all runs."""
+        return sorted(path.parent for path in self.root.glob(f"[!.]*/*/*/seed-*/{RECORD}"))
+
+    def records(self) -> Iterator[tuple[Path, Record]]:
+        """Every run's folder and record."""
+        for folder in self.folders():
+            yield folder, read_record(folder)
+
+    def find(self, name: str) -> Path:
+        """The folder of one run, named by its path or by a part of it that no other run has. Raises UserError."""
+        direct = Path(name)
+        if (direct / RECORD).exists():
+            return direct
+        found = [folder for folder in self.folders() if name in str(folder.relative_to(self.root))]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise UserError(f"No run in {self.root} is called {name!r}. See them with: harness ls runs.")
+        some = ", ".join(str(folder.relative_to(self.root)) for folder in found[:4])
+        raise UserError(f"{len(found)} runs in {self.root} are called {name!r}: {some}{' ...' if len(found) > 4 else ''}. Name one of them.")
+
+
+def read_record(folder: Path) -> Record:
+    """The record of the run in `folder`."""
+    path = folder / RECORD
+    try:
+        return from_json(path.read_text(encoding="utf-8"), str(path))
+    except (ValueError, TypeError, KeyError) as error:
+        raise StoreError(f"{path} is no readable record ({error}). Move the folder out of the store to go on.") from error
+
+
+def read_rows(folder: Path, split: str) -> list[Row]:
+    """The rows of a split of the run in `folder`."""
+    with (folder / ROWS).open(encoding="utf-8") as stream:
+        return [row_from_json(value) for value in map(json.loads, stream) if value["split"] == split]
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
