@@ -1,4 +1,4 @@
-"""Checkpoints of training, in safetensors and JSON alone: written aside and renamed, the newest whole one is resumed."""
+"""Checkpoints of training, in safetensors and JSON alone: written aside and renamed; the newest is resumed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from harness.adapters.classifier import TokenClassifier
 from safetensors.torch import load_file, save_file
 from torch import nn
-
-from harness.adapters.classifier import TokenClassifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,9 @@ def save(folder: Path, model: TokenClassifier, optimizer: torch.optim.Optimizer,
         "position": [at.epoch, at.batch, at.update],
         "optimizer": numbers,
         "learning_rates": [group["lr"] for group in optimizer.param_groups],
-        "scheduler": {key: value for key, value in scheduler.state_dict().items() if isinstance(value, (int, float, list))},
+        "scheduler": {
+            key: value for key, value in scheduler.state_dict().items() if isinstance(value, (int, float, list))
+        },
     }
     (aside / "state.json").write_text(json.dumps(state), encoding="utf-8")
     aside.rename(target)
@@ -76,7 +77,9 @@ def load_trained(model: TokenClassifier, path: Path) -> None:
     tensors = load_file(path)
     own: dict[str, nn.Parameter] = dict(model.trained())
     if own.keys() != tensors.keys():
-        raise ValueError(f"{path} holds other parameters than the model trains: {sorted(own.keys() ^ tensors.keys())[:3]}")
+        raise ValueError(
+            f"{path} holds other parameters than the model trains: {sorted(own.keys() ^ tensors.keys())[:3]}"
+        )
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(tensors[name])

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
-from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
-
 from harness.adapters.masks import unmask
 from harness.adapters.settings import Model, TaggerSettings
 from harness.adapters.subwords import Batch, SubwordEncoder
 from harness.adapters.weights import folder_of
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
 from harness.errors import CardError
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -24,7 +24,9 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 class TokenClassifier(nn.Module):
     """Gives each owned word of a batch a score for every tag. The head and all that is trained are float32."""
 
-    def __init__(self, backbone: nn.Module, width: int, tags: int, pooling: Literal["first", "last", "mean"], dropout: float) -> None:
+    def __init__(
+        self, backbone: nn.Module, width: int, tags: int, pooling: Literal["first", "last", "mean"], dropout: float
+    ) -> None:
         super().__init__()
         self.backbone, self.pooling = backbone, pooling
         self.dropout = nn.Dropout(dropout)
@@ -109,7 +111,9 @@ def _prepared(backbone: Any, settings: TaggerSettings) -> Any:
     method = settings.train.method
     if method == "full":
         if settings.model.quantization != "none":
-            raise CardError("train.method=full cannot train 4-bit weights; use train.method=lora or model.quantization=none.")
+            raise CardError(
+                "train.method=full cannot train 4-bit weights; use train.method=lora or model.quantization=none."
+            )
         return backbone
     backbone.requires_grad_(False)
     if method == "head":

@@ -35,7 +35,7 @@ def source_of(name: str) -> Path:
 
 
 def folder_of(name: str) -> Path:
-    """A folder with the model's config, tokenizer and safetensors. A GGUF file is converted on first use (half a minute)."""
+    """A folder with the model's config, tokenizer and safetensors. GGUF is converted on first use (half a minute)."""
     source = source_of(name)
     if source.is_dir():
         return source

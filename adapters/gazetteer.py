@@ -20,7 +20,7 @@ _FILE = "gazetteer.json"
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
 class Settings:
-    """`lowercase` matches mentions in any case. `min_share`: how often a run of words must be a mention where it occurs."""
+    """`lowercase` matches mentions in any case. `min_share`: in how many of its places a run of words is a mention."""
 
     lowercase: bool = False
     min_share: float = 0.5

@@ -41,7 +41,9 @@ def unmask(decoder: nn.Module, bits: str) -> nn.Module:
     """
     blocks = getattr(decoder, "layers", None)
     if not isinstance(blocks, nn.ModuleList):
-        raise CardError(f"{type(decoder).__name__} has no list of blocks called 'layers', so its mask cannot be removed by block.")
+        raise CardError(
+            f"{type(decoder).__name__} has no list of blocks called 'layers', so its mask cannot be removed by block."
+        )
     chosen = unmasked_blocks(bits, len(blocks))
     if not any(chosen):
         return decoder
@@ -63,13 +65,14 @@ def _kind(config: Any, block: int) -> str:
     return kind.removesuffix("_attention")
 
 
-def _build_masks(decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    config: Any = decoder.config
+def _build_masks(decoder: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    config = decoder.config
     embeds_BLD = kwargs.get("inputs_embeds")
     if embeds_BLD is None:
         ids_BL = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
-        weight: torch.Tensor = decoder.get_input_embeddings().weight  # type: ignore[operator]
-        embeds_BLD = torch.empty((*ids_BL.shape, 1), dtype=weight.dtype, device=ids_BL.device)
+        embeds_BLD = torch.empty(
+            (*ids_BL.shape, 1), dtype=decoder.get_input_embeddings().weight.dtype, device=ids_BL.device
+        )
     padding_BL = kwargs.get("attention_mask")
     masks = {"full": create_bidirectional_mask(config, embeds_BLD, padding_BL)}
     if getattr(config, "sliding_window", None):

@@ -6,6 +6,7 @@ be trusted. Suffixes of names: B windows, L subwords, W words.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,7 +65,9 @@ class SubwordEncoder:
         self.overlap = overlap
         self.cache: dict[str, tuple[int, ...]] = {}
         if overlap * 2 > self.capacity:
-            raise CardError(f"overlap = {overlap} must be at most half of the {self.capacity} subwords that a window holds.")
+            raise CardError(
+                f"overlap = {overlap} must be at most half of the {self.capacity} subwords that a window holds."
+            )
 
     def windows(self, sentences: Sequence[Sequence[str]]) -> list[Window]:
         """The windows of all sentences, in order. Every word is owned by exactly one window."""
@@ -113,7 +116,7 @@ class SubwordEncoder:
     def _cut(self, number: int, words: Sequence[str]) -> list[Window]:
         pieces = [self.cache[word] for word in words]
         ranges = _ranges([len(piece) for piece in pieces], self.capacity, self.overlap)
-        middles = [(after + start) // 2 for (_, after), (start, _) in zip(ranges, ranges[1:], strict=False)]
+        middles = [(after + start) // 2 for (_, after), (start, _) in itertools.pairwise(ranges)]
         owned = list(zip([0, *middles], [*middles, len(words)], strict=True))
         found = []
         for (first, after), (owned_first, owned_after) in zip(ranges, owned, strict=True):
@@ -139,7 +142,11 @@ def _ranges(lengths: Sequence[int], capacity: int, overlap: int) -> list[tuple[i
         if after == len(lengths):
             return found
         back, shared = after, 0
-        while back - 1 > start and shared + lengths[back - 1] <= overlap and shared + lengths[back - 1] + lengths[after] <= capacity:
+        while (
+            back - 1 > start
+            and shared + lengths[back - 1] <= overlap
+            and shared + lengths[back - 1] + lengths[after] <= capacity
+        ):
             back -= 1
             shared += lengths[back]
         start = back

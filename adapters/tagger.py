@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from harness.adapters import weights
 from harness.adapters.settings import TaggerSettings
+
 from harness.contracts import Context, Cost
 from harness.outputs import RawOutput, Tags
 from harness.schemes import Scheme, encode, tags_of
@@ -48,7 +49,11 @@ class Tagger:
         tags = [[numbers[tag] for tag in encode(lab.spans, len(lab.sentence.words))] for lab in train]
         held = [labeled.sentence for labeled in validation]
         trainer = Trainer(
-            self.model, self.encoder, self.settings, self.context, lambda: self.context.validation_f1(self.predict(held))
+            self.model,
+            self.encoder,
+            self.settings,
+            self.context,
+            lambda: self.context.validation_f1(self.predict(held)),
         )
         trainer.fit(list(examples_of(windows, tags)))
 
@@ -77,9 +82,8 @@ class Tagger:
         return Cost(parameters=_count(self.model), trained_parameters=trained)
 
     def save(self, folder: Path) -> None:
-        from safetensors.torch import save_file
-
         from harness.adapters.checkpoint import trained_state
+        from safetensors.torch import save_file
 
         save_file(trained_state(self.model), folder / _WEIGHTS)
 
@@ -91,7 +95,6 @@ class Tagger:
 
     def _build(self) -> None:
         import torch
-
         from harness.adapters.classifier import build_classifier
 
         torch.manual_seed(self.context.seed)

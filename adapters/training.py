@@ -1,4 +1,4 @@
-"""The training loop of the tagger: batches of like length, gradients that really accumulate, resumable at any update."""
+"""The training loop of the tagger: batches of like length, gradients that do accumulate, resumable at any update."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch.nn import functional as F
-from tqdm import tqdm
-from transformers import get_scheduler
-
 from harness.adapters.checkpoint import Position, resume, save, trained_state
 from harness.adapters.classifier import TokenClassifier
 from harness.adapters.settings import TaggerSettings, Train
 from harness.adapters.subwords import SubwordEncoder, Window
+from torch.nn import functional as F
+from tqdm import tqdm
+from transformers import get_scheduler
+
 from harness.contracts import Context
 from harness.errors import CardError
 
@@ -58,7 +58,10 @@ class Trainer:
         self.scheduler = get_scheduler(self.train.schedule, self.optimizer, warmup, total)
         keep = self.train.choose == "last"  # a chosen epoch's weights are not in a checkpoint: begin again
         at = resume(self.context.folder, self.model, self.optimizer, self.scheduler) if keep else Position()
-        with _trackers(self.settings, self.context) as log, tqdm(total=total, initial=at.update, disable=not self.context.progress, leave=False) as bar:
+        with (
+            _trackers(self.settings, self.context) as log,
+            tqdm(total=total, initial=at.update, disable=not self.context.progress, leave=False) as bar,
+        ):
             for epoch in range(at.epoch, self.train.epochs):
                 at = self._epoch(examples, at if epoch == at.epoch else Position(epoch, 0, at.update), log, bar)
                 if keep:
@@ -80,7 +83,15 @@ class Trainer:
             loss, subwords = self._update(steps[done])
             at = Position(at.epoch, done + 1, at.update + 1)
             rate = self.optimizer.param_groups[0]["lr"]
-            log({"update": at.update, "epoch": at.epoch + (done + 1) / len(steps), "loss": loss, "lr": rate, "subwords": subwords})
+            log(
+                {
+                    "update": at.update,
+                    "epoch": at.epoch + (done + 1) / len(steps),
+                    "loss": loss,
+                    "lr": rate,
+                    "subwords": subwords,
+                }
+            )
             self.scheduler.step()
             bar.update()
             minutes = self.settings.machine.checkpoint_minutes
@@ -90,7 +101,7 @@ class Trainer:
         return at
 
     def _update(self, batches: Sequence[Sequence[Example]]) -> tuple[float, int]:
-        """One update from all of `batches`: the mean over every word in them. Returns the loss and the subwords read."""
+        """One update from all of `batches`: the mean over all their words. Returns the loss and the subwords read."""
         words = sum(len(example.tags) for batch in batches for example in batch)
         total, subwords = 0.0, 0
         for examples in batches:
@@ -98,7 +109,7 @@ class Trainer:
             tags_W = torch.tensor([tag for example in examples for tag in example.tags], device=self.device)
             scores_WT = self.model(batch.to(self.device))
             loss = F.cross_entropy(scores_WT, tags_W, reduction="sum") / words
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             total += float(loss.detach())
             subwords += int(batch.mask_BL.sum())
         if self.train.clip:
@@ -136,7 +147,9 @@ def _optimizer(model: TokenClassifier, train: Train, device: torch.device) -> to
     if train.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=train.lr, betas=train.betas, eps=train.eps)
     if device.type == "cpu":
-        raise CardError("train.optimizer=paged-adamw-8bit runs on a GPU only; on the CPU use --set train.optimizer=adamw.")
+        raise CardError(
+            "train.optimizer=paged-adamw-8bit runs on a GPU only; on the CPU use --set train.optimizer=adamw."
+        )
     from bitsandbytes.optim import PagedAdamW8bit
 
     optimizer: torch.optim.Optimizer = PagedAdamW8bit(groups, lr=train.lr, betas=train.betas, eps=train.eps)
@@ -154,7 +167,9 @@ class _Trackers:
     def __init__(self, settings: TaggerSettings, context: Context) -> None:
         from accelerate import Accelerator
 
-        self.accelerator = Accelerator(log_with=list(settings.machine.report_to), project_dir=context.folder / "trackers")
+        self.accelerator = Accelerator(
+            log_with=list(settings.machine.report_to), project_dir=context.folder / "trackers"
+        )
         self.context = context
 
     def __enter__(self) -> Callable[..., None]:

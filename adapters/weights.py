@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.adapters import embedded
 from harness.adapters.settings import Model
+
 from harness.errors import MissingModel, UserError
 
 EMBEDDED_PREFIX = "embedded:"
@@ -67,11 +68,13 @@ def _checked(folder: Path) -> Path:
     if not folder.is_dir():
         raise MissingModel(f"The model folder {folder} does not exist; --set model.path=DIR names another.")
     if not (folder / "config.json").exists():
-        raise MissingModel(f"The model folder {folder} has no config.json; it must hold a model as save_pretrained writes it.")
+        raise MissingModel(
+            f"The model folder {folder} has no config.json; it must hold a model as save_pretrained writes it."
+        )
     if not any(folder.glob("*.safetensors")):
         raise MissingModel(
-            f"The model folder {folder} has no *.safetensors file. Weights in pickle files (.bin, .pt) are never loaded, "
-            "since they can run code; convert them once with transformers' save_pretrained."
+            f"The model folder {folder} has no *.safetensors file. Weights in pickle files (.bin, .pt) are never "
+            "loaded, since they can run code; convert them once with transformers' save_pretrained."
         )
     return folder
 
@@ -91,5 +94,6 @@ def _fetch(model: Model, patterns: tuple[str, ...]) -> Path:
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         raise MissingModel(
             f"The weights {model.path!r} are neither in the local hub cache nor to be had from the hub "
-            f"({type(error).__name__}). Get them from https://huggingface.co/{model.path} on a machine that reaches it, {mend}."
+            f"({type(error).__name__}). Get them from https://huggingface.co/{model.path} on a machine "
+            f"that reaches it, {mend}."
         ) from error

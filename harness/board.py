@@ -92,14 +92,20 @@ def _section(signature: str, board: Sequence[Entry]) -> list[str]:
         f"## `{signature}`",
         f"Sentences: {sizes}. Test: {test.words:,} words, {test.counts['gold']:,} spans.{limited}",
         _table(*_main(board)),
-        "F1 is the micro F1 of exact spans on the test split, in percent: the mean over seeds, ± their standard deviation. "
-        "The interval is the 95% bootstrap interval over test sentences (whole documents, where there are any).",
+        "F1 is the micro F1 of exact spans on the test split, in percent: the mean over seeds, ± their standard "
+        "deviation. The interval is the 95% bootstrap interval over test sentences, or documents where there are any.",
     ]
     cues = [name for name in test.slices if name.startswith("cue-distance:")]
     if cues:
-        parts += ["### F1 by side and distance of the cue", _table(*_cells(board, "slices", _by_distance(cues), "cue-distance:"))]
+        parts += [
+            "### F1 by side and distance of the cue",
+            _table(*_cells(board, "slices", _by_distance(cues), "cue-distance:")),
+        ]
     mentions = [name for name in test.slices if name.startswith(("mention:", "length:"))]
-    parts += ["### F1 by mention, seen in training or not, and by length in words", _table(*_cells(board, "slices", mentions, ""))]
+    parts += [
+        "### F1 by mention, seen in training or not, and by length in words",
+        _table(*_cells(board, "slices", mentions, "")),
+    ]
     labels = sorted(test.labels, key=lambda name: -test.labels[name]["gold"])
     shown = labels[:12]
     more = f" The {len(shown)} most frequent of {len(labels)} labels." if len(labels) > len(shown) else ""
@@ -110,7 +116,16 @@ def _section(signature: str, board: Sequence[Entry]) -> list[str]:
 
 def _main(board: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
     sides = [name for name in ("cue:left", "cue:right") if name in board[0].first.scores["test"].slices]
-    head = ["", "system", "F1", "95% interval", *(f"F1 {name.replace('cue:', '')} cue" for name in sides), "P", "R", "macro F1"]
+    head = [
+        "",
+        "system",
+        "F1",
+        "95% interval",
+        *(f"F1 {name.replace('cue:', '')} cue" for name in sides),
+        "P",
+        "R",
+        "macro F1",
+    ]
     head += ["validation F1", "coverage", "seeds", "trained parameters", "training", "sentences/s", "peak memory"]
     rows = []
     for place, entry in enumerate(board, 1):
@@ -157,7 +172,10 @@ def _errors(board: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
 
 
 def _provenance(card: dict[str, Any]) -> str:
-    parts = [f"Source: {card['source']}" if card["source"] else "", f"License: {card['license']}" if card["license"] else ""]
+    parts = [
+        f"Source: {card['source']}" if card["source"] else "",
+        f"License: {card['license']}" if card["license"] else "",
+    ]
     return ". ".join(_text(part) for part in [*parts, card["citation"].rstrip(".")] if part) + "."
 
 

@@ -14,7 +14,7 @@ def errors(gold: Sequence[Span], predicted: Sequence[Span]) -> Counter[str]:
     """Count the errors of one sentence.
 
     Unmatched predicted and gold spans are paired one to one: same words and another label (`label`), then overlapping
-    with the same label (`boundary`), then overlapping with another (`both`). What stays alone is `missed` or `spurious`.
+    with the same label (`boundary`), then overlapping with another (`both`). The rest is `missed` or `spurious`.
     """
     matched = set(gold) & set(predicted)
     left_gold = [span for span in gold if span not in matched]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -25,15 +25,21 @@ app = typer.Typer(
 new_app = typer.Typer(help="Write a card to start from.", no_args_is_help=True)
 app.add_typer(new_app, name="new")
 
-Systems = Annotated[list[str], typer.Option("--system", "-s", help="A system, or a shell pattern in quotes. May be repeated.")]
-Tasks = Annotated[list[str], typer.Option("--task", "-t", help="A task, or a shell pattern in quotes. May be repeated.")]
-Data = Annotated[Optional[Path], typer.Option("--data", help="The folder with the task's files.")]
+Systems = Annotated[
+    list[str], typer.Option("--system", "-s", help="A system, or a shell pattern in quotes. May be repeated.")
+]
+Tasks = Annotated[
+    list[str], typer.Option("--task", "-t", help="A task, or a shell pattern in quotes. May be repeated.")
+]
+Data = Annotated[Path | None, typer.Option("--data", help="The folder with the task's files.")]
 Runs = Annotated[Path, typer.Option("--runs", help="The store of runs.")]
-Set = Annotated[Optional[list[str]], typer.Option("--set", help="KEY=VALUE for any key of a card, as in lora.r=16.")]
-Limit = Annotated[Optional[int], typer.Option("--limit", min=1, help="At most this many sentences of each split.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for any key of a card, as in lora.r=16.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many sentences of each split.")]
 Preset = Annotated[str, typer.Option("--preset", help="paper, small or full.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Policy = Annotated[str, typer.Option("--policy", help="What becomes of invalid tag sequences: strict, conlleval, discard.")]
+Policy = Annotated[
+    str, typer.Option("--policy", help="What becomes of invalid tag sequences: strict, conlleval, discard.")
+]
 RUNS = Path("runs")
 
 
@@ -67,7 +73,7 @@ def run(
 
 @app.command()
 def leaderboard(
-    task: Annotated[Optional[list[str]], typer.Option("--task", "-t", help="Only this task. May be repeated.")] = None,
+    task: Annotated[list[str] | None, typer.Option("--task", "-t", help="Only this task. May be repeated.")] = None,
     out: Annotated[Path, typer.Option("--out", help="The folder to write to.")] = Path("leaderboards"),
     runs: Runs = RUNS,
     json: Json = False,
@@ -81,7 +87,9 @@ def leaderboard(
 @app.command()
 def score(
     gold: Annotated[Path, typer.Option("--gold", help="Gold: a column file, or JSON with words and spans.")],
-    pred: Annotated[Path, typer.Option("--pred", help="Predictions: a column file or JSON, in the gold's order or by id.")],
+    pred: Annotated[
+        Path, typer.Option("--pred", help="Predictions: a column file or JSON, in the gold's order or by id.")
+    ],
     gold_scheme: Annotated[str, typer.Option(help="The tag scheme of the gold.")] = "IOB2",
     pred_scheme: Annotated[str, typer.Option(help="The tag scheme of the predictions.")] = "IOB2",
     gold_column: Annotated[int, typer.Option(help="The gold's tag column, from 0; negative from the right.")] = -1,
@@ -98,8 +106,10 @@ def score(
 @app.command()
 def predict(
     run: Annotated[str, typer.Argument(help="A stored run with weights: its path, or a part of it.")],
-    file: Annotated[Optional[Path], typer.Argument(help="A sentence a line; standard input by default.")] = None,
-    words: Annotated[bool, typer.Option("--words", help="Lines are words separated by spaces; do not tokenize.")] = False,
+    file: Annotated[Path | None, typer.Argument(help="A sentence a line; standard input by default.")] = None,
+    words: Annotated[
+        bool, typer.Option("--words", help="Lines are words separated by spaces; do not tokenize.")
+    ] = False,
     runs: Runs = RUNS,
 ) -> None:
     """Label new text with a stored model: a JSON object a line."""
@@ -136,8 +146,10 @@ def show(
 
 @app.command()
 def check(
-    task: Annotated[Optional[list[str]], typer.Option("--task", "-t", help="A task or pattern. May be repeated.")] = None,
-    system: Annotated[Optional[list[str]], typer.Option("--system", "-s", help="A system or pattern. May be repeated.")] = None,
+    task: Annotated[list[str] | None, typer.Option("--task", "-t", help="A task or pattern. May be repeated.")] = None,
+    system: Annotated[
+        list[str] | None, typer.Option("--system", "-s", help="A system or pattern. May be repeated.")
+    ] = None,
     set: Set = None,
     data: Data = None,
     json: Json = False,

@@ -16,7 +16,7 @@ _SEPARATORS = {"white-space": None, "tab": "\t", "space": " "}
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Columns count from 0; negative ones from the right. `columns` is their number, by default that of the first line."""
+    """Columns count from 0; negative ones from the right. `columns` is their number; by default that of line one."""
 
     word: int = 0
     tag: int = -1
@@ -38,7 +38,7 @@ class ColumnSentence:
 
 
 def column_sentences(path: Path, layout: Layout) -> Iterator[ColumnSentence]:
-    """The sentences of a column file: a word a line, empty lines between sentences, `-DOCSTART-` lines between documents.
+    """The sentences of a column file: a word a line, empty lines between them, `-DOCSTART-` lines between documents.
 
     Raises DataError naming file and line for a wrong number of columns, an empty word, bad encoding, an empty file.
     """
@@ -70,9 +70,7 @@ def column_sentences(path: Path, layout: Layout) -> Iterator[ColumnSentence]:
         yield at
 
 
-def _word_and_tag(
-    path: Path, number: int, line: str, fields: list[str], layout: Layout, width: int
-) -> tuple[str, str]:
+def _word_and_tag(path: Path, number: int, line: str, fields: list[str], layout: Layout, width: int) -> tuple[str, str]:
     if len(fields) != width:
         fix = f"Columns are split at {layout.separator}; options.separator in the task's card (or --set) changes that."
         raise DataError(path, number, f"{len(fields)} columns where {width} were expected: {line[:60]!r}.", fix)
@@ -80,7 +78,9 @@ def _word_and_tag(
         word, tag = fields[layout.word], fields[layout.tag]
     except IndexError:
         wanted = max(layout.word, layout.tag)
-        raise DataError(path, number, f"there is no column {wanted} (they count from 0): the line has {width}.") from None
+        raise DataError(
+            path, number, f"there is no column {wanted} (they count from 0): the line has {width}."
+        ) from None
     if not word.strip():
         raise DataError(path, number, "the word is empty.")
     return word, tag

@@ -98,7 +98,9 @@ def _find(patterns: Sequence[str], folders: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def _missing(card: TaskCard, absent: Sequence[str], data: Path | None) -> str:
-    files = "; ".join(f"{split}: {' or '.join(card.files.get(split, ['(no file is named in its card)']))}" for split in absent)
+    files = "; ".join(
+        f"{split}: {' or '.join(card.files.get(split, ['(no file is named in its card)']))}" for split in absent
+    )
     looked = " or ".join(str(folder) for folder in _folders(card, data)) or "no folder (no --data, no HARNESS_DATA)"
     source = f" Get it from {card.source}" if card.source else ""
     terms = f" (license: {card.license})" if card.license else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import resource
@@ -31,10 +32,8 @@ def environment() -> dict[str, Any]:
 
 def reset_peak_memory() -> None:
     """Start the peak anew, where the kernel can do that."""
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        pass
     if torch := _cuda():
         torch.cuda.reset_peak_memory_stats()
 
@@ -87,4 +86,6 @@ def _git() -> dict[str, Any] | None:
 
 
 def _run(root: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    return subprocess.run(
+        ["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=10
+    ).stdout.strip()

@@ -52,7 +52,7 @@ def _from_columns(path: Path, sentences: Sequence[Sentence], layout: Layout, sch
             raise DataError(path, first, f"a sentence too many: the gold has only {len(sentences)}.")
         words = sentences[number].words
         if len(predicted.words) != len(words):
-            what = f"this sentence has {len(predicted.words)} words, but {sentences[number].id} of the gold has {len(words)}."
+            what = f"{len(predicted.words)} words, but sentence {sentences[number].id} of the gold has {len(words)}."
             raise DataError(path, first, what, "Sentences must come in the gold's order, with all their words.")
         for word, gold_word, tag, line in zip(predicted.words, words, predicted.tags, predicted.lines, strict=True):
             if word != gold_word:
@@ -89,7 +89,9 @@ def _from_json(path: Path, sentences: Sequence[Sentence], scheme: Scheme) -> lis
             by_id[id] = _output(path, line, item, known[id], scheme)
         absent = [id for id in known if id not in by_id]
         if absent:
-            raise DataError(path, None, f"{len(absent)} sentences of the gold are not predicted, the first is {absent[0]!r}.")
+            raise DataError(
+                path, None, f"{len(absent)} sentences of the gold are not predicted, the first is {absent[0]!r}."
+            )
         return [by_id[sentence.id] for sentence in sentences]
     if len(items) != len(sentences):
         raise DataError(path, None, f"{len(items)} predictions for {len(sentences)} sentences of the gold.")
@@ -120,7 +122,9 @@ def _tags(path: Path, line: int, raw: dict[str, Any], sentence: Sentence, scheme
     named = scheme_of(raw["scheme"]) if "scheme" in raw else scheme
     tags = tuple(raw["tags"])
     if len(tags) != len(sentence.words):
-        raise DataError(path, line, f"{len(tags)} tags for the {len(sentence.words)} words of sentence {sentence.id!r}.")
+        raise DataError(
+            path, line, f"{len(tags)} tags for the {len(sentence.words)} words of sentence {sentence.id!r}."
+        )
     for tag in tags:
         _check_tag(path, line, tag, named)
     return Tags(tags, named, tuple(raw.get("unseen", ())))

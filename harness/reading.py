@@ -26,7 +26,9 @@ class Request:
     def check_label(self, label: str, path: Path, line: int | None) -> str:
         """The label, if the task has it. Raises DataError naming file and line."""
         if self.labels and label not in self.labels:
-            raise DataError(path, line, str(UnknownName("label", label, self.labels)), "Labels are named in the task's card.")
+            raise DataError(
+                path, line, str(UnknownName("label", label, self.labels)), "Labels are named in the task's card."
+            )
         return label
 
 
@@ -39,16 +41,19 @@ class Reading:
     _ids: set[str] = field(default_factory=set)
 
     def add(self, sentence: Sentence, spans: Sequence[Span], path: Path, line: int) -> None:
-        """Take a sentence with its gold, however its spans overlap; of overlapping ones the longest stays, then the first.
+        """Take a sentence with its gold, however that overlaps: of overlapping spans the longest stays, then the first.
 
         Raises DataError for a second sentence of the same id and for spans outside the sentence.
         """
         if sentence.id in self._ids:
-            raise DataError(path, line, f"the sentence id {sentence.id!r} was already used.", "Ids must be unique in a split.")
+            raise DataError(
+                path, line, f"the sentence id {sentence.id!r} was already used.", "Ids must be unique in a split."
+            )
         self._ids.add(sentence.id)
         for span in spans:
             if span.end > len(sentence.words):
-                what = f"the span [{span.start}, {span.end}) ends outside the sentence, which has {len(sentence.words)} words."
+                words = len(sentence.words)
+                what = f"the span [{span.start}, {span.end}) ends outside the sentence, which has {words} words."
                 raise DataError(path, line, what)
         kept, dropped = without_overlaps(spans)
         if dropped:

@@ -1,7 +1,8 @@
 """Names and what they stand for. Nothing registers itself: one literal dict a kind, resolved on first use.
 
-Third parties add to SYSTEMS and TASKS through the entry points `harness.systems` and `harness.tasks`, whose values are
-a package and the name of a card file in it (`package.cards:mine` for `package/cards/mine.toml`), or by giving the path of a card where a name is expected.
+Third parties add systems and tasks through the entry points `harness.systems` and `harness.tasks`, whose values are
+a package and the name of a card file in it (`package.cards:mine` for `package/cards/mine.toml`), or by giving the path
+of a card where a name is expected.
 """
 
 from __future__ import annotations

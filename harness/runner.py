@@ -116,7 +116,9 @@ class _Run:
         for split, judgement in judged.items():
             for output, decoded, row in zip(raw[split], judgement.decoded, judgement.rows, strict=True):
                 spans, report = spans_json(decoded.spans), dict(decoded.report)
-                predictions.append({"id": row.sentence, "split": split, "raw": to_json(output), "spans": spans, "report": report})
+                predictions.append(
+                    {"id": row.sentence, "split": split, "raw": to_json(output), "spans": spans, "report": report}
+                )
                 rows.append({"split": split, **row_to_json(row)})
         _write_lines(result / PREDICTIONS, predictions)
         _write_lines(result / ROWS, rows)

@@ -102,9 +102,7 @@ def chunks(tags: Sequence[str], scheme: Scheme) -> list[Chunk]:
     start = -1
     before, before_label = OUTSIDE, ""
     for i, (letter, label) in enumerate(parsed):
-        begins = letter != OUTSIDE and (
-            before in "OES" or letter in "BS" or label != before_label
-        )
+        begins = letter != OUTSIDE and (before in "OES" or letter in "BS" or label != before_label)
         if start >= 0 and (begins or letter == OUTSIDE):
             found.append(_chunk(parsed, start, i, scheme))
             start = -1

@@ -54,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Sums over rows: `micro` is the headline; `macro_f1` averages over the labels that occur in gold or predictions."""
+    """Sums over rows: `micro` is the headline; `macro_f1` averages over the labels in gold or predictions."""
 
     micro: Counts
     labels: Mapping[str, Counts]

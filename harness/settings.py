@@ -51,7 +51,7 @@ def known_keys(kind: type[Any], prefix: str = "") -> list[str]:
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:
-    """`["lora.r=16", "model.path=x"]` -> `{"lora.r": 16, "model.path": "x"}`: values are JSON where they parse as it."""
+    """`["lora.r=16", "model.path=x"]` -> `{"lora.r": 16, "model.path": "x"}`: values are JSON where they can be."""
     found: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

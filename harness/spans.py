@@ -26,7 +26,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """The words to label. `text` and `offsets` (character start and end of each word) stand where the source has them."""
+    """The words to label. `text` and `offsets` (start and end of each word in it) if the source has them."""
 
     id: str
     words: tuple[str, ...]

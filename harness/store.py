@@ -1,13 +1,13 @@
 """The store: a folder a run, which appears under its name only when it is whole.
 
-    runs/<task>/<system>/<identity>/seed-<n>/
-        record.json          what was run and what came out
-        predictions.jsonl    raw output, spans and decoding report of every sentence
-        rows.jsonl           counts a sentence and split, from which every score can be summed again
-        train.jsonl          loss and learning rate
-        weights/             the trained weights, where asked for (safetensors)
-    runs/.work/              runs in progress and their checkpoints
-    runs/.locks/             one lock a run
+runs/<task>/<system>/<identity>/seed-<n>/
+    record.json          what was run and what came out
+    predictions.jsonl    raw output, spans and decoding report of every sentence
+    rows.jsonl           counts a sentence and split, from which every score can be summed again
+    train.jsonl          loss and learning rate
+    weights/             the trained weights, where asked for (safetensors)
+runs/.work/              runs in progress and their checkpoints
+runs/.locks/             one lock a run
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ class Store:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"The store {self.root} cannot be written ({error.strerror}); --runs DIR names another.") from error
+            raise StoreError(
+                f"The store {self.root} cannot be written ({error.strerror}); --runs DIR names another."
+            ) from error
         return FileLock(folder / ("--".join(key.path.parts) + ".lock"))
 
     def work(self, key: RunKey) -> Path:
@@ -108,7 +110,10 @@ class Store:
         if not found:
             raise UserError(f"No run in {self.root} is called {name!r}. See them with: harness ls runs.")
         some = ", ".join(str(folder.relative_to(self.root)) for folder in found[:4])
-        raise UserError(f"{len(found)} runs in {self.root} are called {name!r}: {some}{' ...' if len(found) > 4 else ''}. Name one of them.")
+        raise UserError(
+            f"{len(found)} runs in {self.root} are called {name!r}: {some}{' ...' if len(found) > 4 else ''}. "
+            "Name one of them."
+        )
 
 
 def read_record(folder: Path) -> Record:
@@ -117,7 +122,9 @@ def read_record(folder: Path) -> Record:
     try:
         return from_json(path.read_text(encoding="utf-8"), str(path))
     except (ValueError, TypeError, KeyError) as error:
-        raise StoreError(f"{path} is no readable record ({error}). Move the folder out of the store to go on.") from error
+        raise StoreError(
+            f"{path} is no readable record ({error}). Move the folder out of the store to go on."
+        ) from error
 
 
 def read_rows(folder: Path, split: str) -> list[Row]:

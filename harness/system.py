@@ -77,13 +77,13 @@ def system_names(pattern: str) -> list[str]:
     if not _WILD.search(pattern) or pattern.startswith("file:"):
         _split_name(pattern)
         return [pattern]
-    found = [name for name in _cards() if not _is_decoder(name) and fnmatch.fnmatch(name, pattern)]
+    found = [name for name in known_systems() if not _is_decoder(name) and fnmatch.fnmatch(name, pattern)]
     if match := _UNMASK.fullmatch(pattern):
         bits = [bits for bits in _bit_strings(match["bits"]) if fnmatch.fnmatch(bits, match["bits"])]
-        models = [name for name in _cards() if _is_decoder(name) and fnmatch.fnmatch(name, match["model"])]
+        models = [name for name in known_systems() if _is_decoder(name) and fnmatch.fnmatch(name, match["model"])]
         found += [f"{model}-unmask-{b}" for model in models for b in bits]
     if not found:
-        raise UnknownName("system", pattern, _cards(), "See them all with: harness ls systems.")
+        raise UnknownName("system", pattern, known_systems(), "See them all with: harness ls systems.")
     return found
 
 
@@ -112,6 +112,11 @@ def resolve_system(name: str, preset: str = "", overrides: Mapping[str, Any] | N
     return ResolvedSystem(name, card, asdict(settings), chosen, own)
 
 
+def system_of(name: str, settings: dict[str, Any]) -> ResolvedSystem:
+    """The system of a stored run, with the settings that it was run with."""
+    return ResolvedSystem(name, _split_name(name)[0], settings)
+
+
 def settings_of(system: ResolvedSystem) -> Any:
     """The adapter's settings object of a resolved system."""
     return build(adapter_class(system.card).settings_type, system.settings, f"system {system.name!r}")
@@ -131,15 +136,17 @@ def _belongs(key: str, known: list[str]) -> bool:
 
 def _split_name(name: str) -> tuple[SystemCard, dict[str, Any]]:
     if name.startswith("file:"):
-        return _cards()["file"], {"path": name.removeprefix("file:")}
+        return known_systems()["file"], {"path": name.removeprefix("file:")}
     if name.endswith(".toml"):
         return _read_card(Path(name)), {}
     match = _UNMASK.fullmatch(name)
     model = match["model"] if match else name
-    card = _read_card(Path(model)) if model.endswith(".toml") else _cards().get(model)
+    card = _read_card(Path(model)) if model.endswith(".toml") else known_systems().get(model)
     if card is None or (model == "file"):
         hint = "Decoders are named <decoder>-unmask-<bits>, as in smollm2-unmask-0011; see: harness ls systems."
-        raise UnknownName("system", name, [*_cards(), *(f"{c}-unmask-0000" for c in _cards() if _is_decoder(c))], hint)
+        raise UnknownName(
+            "system", name, [*known_systems(), *(f"{c}-unmask-0000" for c in known_systems() if _is_decoder(c))], hint
+        )
     if bool(match) != (card.kind == "decoder"):
         fix = f"name it {model}-unmask-<bits>, as in {model}-unmask-0011" if not match else f"its name is just {model}"
         what = "is a decoder" if not match else "is no decoder and has no causal mask to remove"
@@ -148,12 +155,13 @@ def _split_name(name: str) -> tuple[SystemCard, dict[str, Any]]:
 
 
 @cache
-def _cards() -> dict[str, SystemCard]:
+def known_systems() -> dict[str, SystemCard]:
+    """Every installed system card by name."""
     return {name: _read_card(path) for name, path in card_paths("system").items()}
 
 
 def _is_decoder(name: str) -> bool:
-    return _cards()[name].kind == "decoder"
+    return known_systems()[name].kind == "decoder"
 
 
 def _read_card(path: Path) -> SystemCard:

@@ -74,7 +74,9 @@ def task_card(name: str, overrides: dict[str, Any] | None = None) -> TaskCard:
                 raise UnknownName(f"split in the card of task {card.name!r}", split, SPLITS)
     for split, share in card.holdout.items():
         if split == "train" or not 0 < share < 1:
-            raise CardError(f"The card of task {card.name!r}: holdout.{split} = {share} must be a share of train between 0 and 1.")
+            raise CardError(
+                f"The card of task {card.name!r}: holdout.{split} = {share} must be a share of train between 0 and 1."
+            )
     return card
 
 

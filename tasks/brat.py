@@ -7,10 +7,11 @@ from bisect import bisect_right
 from collections import defaultdict
 from pathlib import Path
 
+from harness.tasks.words import Mention, add_text, sentence_of
+
 from harness.errors import DataError
 from harness.files import lines_of, read_text
 from harness.reading import Reading, Request
-from harness.tasks.words import Mention, add_text, sentence_of
 
 _TEXT_BOUND = re.compile(r"T\S*\t(\S+) (\d+ \d+(?:;\d+ \d+)*)\t")
 
@@ -35,7 +36,9 @@ def _read_document(path: Path, request: Request, reading: Reading) -> None:
         starts.append(starts[-1] + len(line) + 1)
     ann = path.with_suffix(".ann")
     if not ann.exists():
-        raise DataError(ann, None, f"is missing; every {path.suffix} file needs its .ann (an empty one if it has no mentions).")
+        raise DataError(
+            ann, None, f"is missing; every {path.suffix} file needs its .ann (an empty one if it has no mentions)."
+        )
     mentions: dict[int, list[Mention]] = defaultdict(list)
     for mention in _mentions(ann, len(text), reading):
         number = bisect_right(starts, mention.start) - 1
@@ -65,7 +68,9 @@ def _mentions(ann: Path, length: int, reading: Reading) -> list[Mention]:
         reading.report["discontinuous"] += len(offsets) > 2
         start, end = min(offsets), max(offsets)
         if not start < end <= length:
-            raise DataError(ann, number, f"offsets [{start}, {end}) are not inside the text, which has {length} characters.")
+            raise DataError(
+                ann, number, f"offsets [{start}, {end}) are not inside the text, which has {length} characters."
+            )
         found.append(Mention(start, end, match[1], number))
     reading.report = +reading.report
     return found

@@ -18,7 +18,7 @@ from harness.spans import Sentence
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
 class Options:
-    """The layout (see `harness.columns.Layout`) and the tags. `bare` tags have no prefix: each tagged word is a mention."""
+    """The layout (see `harness.columns.Layout`), and the tags. `bare` tags have no prefix: each marks a mention."""
 
     word: int = 0
     tag: int = -1

@@ -36,7 +36,9 @@ def read(request: Request) -> Reading:
     data = _load(options, (options.splits or {}).get(request.split, request.split))
     for column in (options.words, options.tags):
         if column not in data.column_names:
-            raise CardError(f"The data set {options.id!r} has no column {column!r}; it has {', '.join(data.column_names)}.")
+            raise CardError(
+                f"The data set {options.id!r} has no column {column!r}; it has {', '.join(data.column_names)}."
+            )
     names = getattr(getattr(data.features[options.tags], "feature", None), "names", None)
     reading = Reading()
     source = Path(options.id)

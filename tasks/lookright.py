@@ -30,8 +30,22 @@ OPPOSITE = {"positive": "negative", "negative": "positive"}
 
 # base form and past form: "we did not love the ..." / "we loved the ..."
 VERBS = {
-    "positive": ("love/loved", "enjoy/enjoyed", "adore/adored", "praise/praised", "recommend/recommended", "admire/admired"),
-    "negative": ("hate/hated", "regret/regretted", "dislike/disliked", "despise/despised", "resent/resented", "criticize/criticized"),
+    "positive": (
+        "love/loved",
+        "enjoy/enjoyed",
+        "adore/adored",
+        "praise/praised",
+        "recommend/recommended",
+        "admire/admired",
+    ),
+    "negative": (
+        "hate/hated",
+        "regret/regretted",
+        "dislike/disliked",
+        "despise/despised",
+        "resent/resented",
+        "criticize/criticized",
+    ),
     "neutral": ("order/ordered", "try/tried", "notice/noticed", "see/saw", "choose/chose", "share/shared"),
 }
 ADJECTIVES = {
@@ -52,7 +66,14 @@ JOINTS = (", and", ", while", ";", ", but", ", although")
 FILLERS = {
     1: ("again", "today", "here", "yesterday", "tonight", "once"),
     2: ("last night", "on Sunday", "this time", "for lunch", "at noon", "in March"),
-    3: ("with my sister", "near the station", "after the concert", "during our stay", "in the evening", "at the corner"),
+    3: (
+        "with my sister",
+        "near the station",
+        "after the concert",
+        "during our stay",
+        "in the evening",
+        "at the corner",
+    ),
     4: ("before the long drive", "while it was raining", "on our second visit", "as on other days"),
 }
 PLAIN = (
@@ -67,12 +88,14 @@ MODIFIERS = (
     "Tuscan", "Korean", "seasonal", "wild", "slow-cooked", "stuffed", "marinated", "black", "red", "summer", "corner",
 )  # fmt: skip
 MATERIALS = (
-    "squid", "lamb", "lentil", "pumpkin", "salmon", "chicken", "mushroom", "lemon", "almond", "ginger", "duck", "garlic",
-    "rice", "onion", "cherry", "tomato", "cabbage", "walnut", "crab", "honey", "barley", "fennel", "olive", "pepper",
+    "squid", "lamb", "lentil", "pumpkin", "salmon", "chicken", "mushroom", "lemon", "almond", "ginger", "duck",
+    "garlic", "rice", "onion", "cherry", "tomato", "cabbage", "walnut", "crab", "honey", "barley", "fennel", "olive",
+    "pepper",
 )  # fmt: skip
 HEADS = (
-    "soup", "salad", "curry", "pasta", "burger", "cake", "pie", "stew", "sauce", "bread", "noodles", "dumplings", "tart",
-    "pizza", "platter", "sandwich", "risotto", "pancake", "service", "staff", "waiter", "menu", "terrace", "music",
+    "soup", "salad", "curry", "pasta", "burger", "cake", "pie", "stew", "sauce", "bread", "noodles", "dumplings",
+    "tart", "pizza", "platter", "sandwich", "risotto", "pancake", "service", "staff", "waiter", "menu", "terrace",
+    "music",
     "wine list", "dessert", "decor", "bill", "portion", "espresso",
 )  # fmt: skip
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from harness.tasks.fields import field, words
 from pydantic.dataclasses import dataclass
 
 from harness.errors import DataError
@@ -13,7 +14,6 @@ from harness.files import json_items
 from harness.reading import Reading, Request
 from harness.settings import CLOSED, build
 from harness.spans import Sentence, Span
-from harness.tasks.fields import field, words
 
 
 @dataclass(frozen=True, slots=True, config=CLOSED)

@@ -7,10 +7,11 @@ from pathlib import Path
 from xml.sax.handler import ContentHandler
 from xml.sax.xmlreader import AttributesImpl, Locator
 
+from harness.tasks.words import Mention, add_text, sentence_of
+
 from harness.errors import DataError
 from harness.files import read_text
 from harness.reading import Reading, Request
-from harness.tasks.words import Mention, add_text, sentence_of
 
 
 def read(request: Request) -> Reading:

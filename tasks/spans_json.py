@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from harness.tasks.fields import field, words
+from harness.tasks.words import Mention, add_text, sentence_of
 from pydantic.dataclasses import dataclass
 
 from harness.errors import CardError, DataError
@@ -15,8 +17,6 @@ from harness.files import json_items
 from harness.reading import Reading, Request
 from harness.settings import CLOSED, build
 from harness.spans import Sentence, Span
-from harness.tasks.fields import field, words
-from harness.tasks.words import Mention, add_text, sentence_of
 
 
 @dataclass(frozen=True, slots=True, config=CLOSED)

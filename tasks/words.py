@@ -53,7 +53,8 @@ def add_text(
     spans: list[Span] = []
     for mention in mentions:
         if not 0 <= mention.start < mention.end <= len(sentence.text):
-            what = f"offsets [{mention.start}, {mention.end}) are not inside the text, which has {len(sentence.text)} characters."
+            size = len(sentence.text)
+            what = f"offsets [{mention.start}, {mention.end}) are not inside the text, which has {size} characters."
             raise DataError(path, mention.line, what)
         request.check_label(mention.label, path, mention.line)
         covered = words_covered(mention.start, mention.end, sentence.offsets)

@@ -146,7 +146,11 @@ def _report(store: Store, keys: Sequence[RunKey], as_json: bool) -> None:
     if as_json:
         from dataclasses import asdict
 
-        print(json.dumps([asdict(read_record(store.root / key.path)) for key in keys], indent=2, ensure_ascii=False, default=str))
+        print(
+            json.dumps(
+                [asdict(read_record(store.root / key.path)) for key in keys], indent=2, ensure_ascii=False, default=str
+            )
+        )
         return
     asked = {(key.task, key.identity) for key in keys}
     for task in dict.fromkeys(key.task for key in keys):

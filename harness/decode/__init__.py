@@ -26,7 +26,8 @@ def decode(output: RawOutput, sentence: Sentence, labels: Collection[str], polic
     if isinstance(output, Tags):
         if len(output.labels) != len(sentence.words):
             raise ValueError(
-                f"sentence {sentence.id} has {len(sentence.words)} words but the system returned {len(output.labels)} tags"
+                f"sentence {sentence.id} has {len(sentence.words)} words, but the system returned "
+                f"{len(output.labels)} tags"
             )
         decoded = decode_tags(output.labels, output.scheme, policy)
     else:

@@ -1,0 +1,88 @@
+"""`harness check`: what a task's files hold, and whether a system could run here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.commands.run import quiet_libraries
+from harness.commands.tables import columns
+from harness.dataset import Dataset, Split, load_dataset
+from harness.errors import CardError, MissingModel
+from harness.settings import parse_overrides
+from harness.system import adapter_class, resolve_system, settings_of, system_names, unused_overrides
+from harness.task import is_task_key, task_card, task_names
+
+
+def check_all(
+    tasks: Sequence[str], systems: Sequence[str], pairs: Sequence[str], data: Path | None, as_json: bool
+) -> int:
+    """Check tasks and systems and print what was found; the exit code. Raises the first error there is to mend."""
+    if not tasks and not systems:
+        raise CardError("harness check needs a --task, a --system, or both.")
+    quiet_libraries()
+    overrides = parse_overrides(list(pairs))
+    on_tasks = {key: value for key, value in overrides.items() if is_task_key(key)}
+    on_systems = {key: value for key, value in overrides.items() if key not in on_tasks}
+    found: dict[str, Any] = {"tasks": {}, "systems": {}}
+    for name in (name for pattern in tasks for name in task_names(pattern)):
+        dataset = load_dataset(task_card(name, on_tasks), data)
+        found["tasks"][dataset.card.name] = _task(dataset)
+    resolved = [resolve_system(name, "", on_systems) for pattern in systems for name in system_names(pattern)]
+    if on_systems:
+        unused_overrides(on_systems, resolved)
+    for system in resolved:
+        if lack := adapter_class(system.card).missing(settings_of(system)):
+            raise MissingModel(lack)
+        found["systems"][system.name] = {"ready": True}
+    print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else _text(found))
+    return 0
+
+
+def _task(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "hash": dataset.hash,
+        "splits": {name: _split(dataset, name, split) for name, split in dataset.splits.items()},
+    }
+
+
+def _split(dataset: Dataset, name: str, split: Split) -> dict[str, Any]:
+    documents = {labeled.sentence.document for labeled in split.sentences} - {None}
+    expected = dataset.card.expected.get(name)
+    kept, overlapping = split.spans.total(), split.report.get("overlapping", 0)
+    result: dict[str, Any] = {
+        "sentences": len(split.sentences),
+        "words": sum(len(labeled.sentence.words) for labeled in split.sentences),
+        "documents": len(documents),
+        "spans": kept,
+        "spans_by_label": dict(split.spans.most_common()),
+        "changes": dict(split.report),
+        "hash": split.hash,
+    }
+    if expected is not None and name not in dataset.card.holdout:
+        spans = kept + overlapping if expected.spans is not None else None
+        result["as_published"] = (len(split.sentences), spans) == (expected.sentences, expected.spans)
+    return result
+
+
+def _text(found: dict[str, Any]) -> str:
+    lines: list[str] = []
+    for task, content in found["tasks"].items():
+        lines.append(f"{task}  {content['hash'][:16]}")
+        head = ["split", "sentences", "words", "documents", "spans", "changes", "as published", "hash"]
+        rows = []
+        for name, split in content["splits"].items():
+            changes = ", ".join(f"{what} {count}" for what, count in split["changes"].items()) or "none"
+            published = {True: "yes", False: "NO", None: ""}[split.get("as_published")]
+            counts = [f"{split[key]:,}" for key in ("sentences", "words", "documents", "spans")]
+            rows.append([name, *counts, changes, published, split["hash"][:16]])
+        lines += [columns([head, *rows]), ""]
+        labels = list(dict.fromkeys(label for split in content["splits"].values() for label in split["spans_by_label"]))
+        by_label = [
+            [label, *(f"{s['spans_by_label'].get(label, 0):,}" for s in content["splits"].values())] for label in labels
+        ]
+        lines += [columns([["label", *content["splits"]], *by_label]), ""]
+    lines += [f"{system}: ready" for system in found["systems"]]
+    return "\n".join(lines).rstrip()

@@ -1,0 +1,47 @@
+"""`harness leaderboard`: a markdown page for each task in the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from harness.board import Entry, entries, markdown, tasks_of
+from harness.errors import UnknownName, UserError
+from harness.files import write_whole
+from harness.store import Store
+
+
+def write_boards(runs: Path, tasks: Sequence[str], out: Path, as_json: bool) -> None:
+    """Write `<out>/<task>.md` for each task; print the paths, or the boards as JSON with `as_json`."""
+    store = Store(runs)
+    known = tasks_of(store)
+    if not known:
+        raise UserError(f"The store {runs} has no finished run yet; harness run fills it, --runs DIR names another.")
+    for task in tasks:
+        if task not in known:
+            raise UnknownName("task in the store", task, known)
+    chosen = list(tasks) or known
+    for task in chosen:
+        write_whole(out / f"{task}.md", markdown(store, task))
+    if as_json:
+        boards = {
+            task: {line: [_line(e) for e in board] for line, board in entries(store, task).items()} for task in chosen
+        }
+        print(json.dumps(boards, indent=2, ensure_ascii=False, default=str))
+    else:
+        for task in chosen:
+            print(out / f"{task}.md")
+
+
+def _line(entry: Entry) -> dict[str, object]:
+    return {
+        "system": entry.first.title,
+        "identity": entry.first.identity,
+        "f1": entry.f1,
+        "f1_by_seed": {str(record.seed): record.scores["test"].f1 for record in entry.records},
+        "interval": entry.interval,
+        "scores": [asdict(record.scores["test"]) for record in entry.records],
+        "cost": [record.cost for record in entry.records],
+    }

@@ -1,0 +1,50 @@
+"""`harness predict`: spans for new text from a stored model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from harness.contracts import Context
+from harness.decode import decode, policy_of
+from harness.errors import UserError
+from harness.files import lines_of, read_text
+from harness.spans import Sentence
+from harness.store import WEIGHTS, Store, read_record
+from harness.system import adapter_class, settings_of, system_of
+
+
+def predict_lines(runs: Path, run: str, file: Path | None, words: bool) -> None:
+    """Print a JSON object for each line that has a word in it: its text, its words, its spans."""
+    from harness.commands.run import quiet_libraries
+
+    quiet_libraries()
+    folder = Store(runs).find(run)
+    record = read_record(folder)
+    weights = folder / WEIGHTS
+    if not weights.is_dir():
+        raise UserError(
+            f"The run {folder} kept no weights. Run it again with --save and another --runs folder to keep them."
+        )
+    text = read_text(file) if file else sys.stdin.read()
+    sentences = [_sentence(line, number, words) for number, line in lines_of(text) if line.strip()]
+    if not sentences:
+        raise UserError("There is no text to label: give a file with a sentence a line, or pipe it in.")
+    system = system_of(record.system, record.settings)
+    context = Context(record.labels, record.seed, folder, lambda row: None, lambda outputs: 0.0)
+    model = adapter_class(system.card)(settings_of(system), context)
+    model.load(weights)
+    policy = policy_of(record.policy)
+    for sentence, output in zip(sentences, model.predict(sentences), strict=True):
+        spans = decode(output, sentence, record.labels, policy).spans
+        found = [{"start": s.start, "end": s.end, "label": s.label, "text": sentence.surface(s)} for s in spans]
+        print(json.dumps({"text": sentence.text, "words": sentence.words, "spans": found}, ensure_ascii=False))
+
+
+def _sentence(line: str, number: int, words: bool) -> Sentence:
+    if words:
+        return Sentence(f"line-{number}", tuple(line.split()))
+    from harness.tasks.words import sentence_of
+
+    return sentence_of(line, f"line-{number}")

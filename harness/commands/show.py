@@ -1,0 +1,98 @@
+"""`harness ls` and `harness show`: what there is, and what is in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness.commands.tables import columns
+from harness.errors import UnknownName
+from harness.registry import card_paths
+from harness.settings import parse_overrides
+from harness.store import Store, read_record
+from harness.system import known_systems, resolve_system, unused_overrides
+from harness.task import is_task_key, task_card
+
+THINGS = ("systems", "tasks", "runs")
+
+
+def list_things(what: str, runs: Path, as_json: bool) -> None:
+    """Print the systems, the tasks or the runs."""
+    if what not in THINGS:
+        raise UnknownName("thing to list", what, THINGS)
+    rows = _systems() if what == "systems" else _tasks() if what == "tasks" else _runs(runs)
+    if as_json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif rows:
+        print(columns([list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]))
+    else:
+        print(f"The store {runs} has no finished run yet.")
+
+
+def _systems() -> list[dict[str, Any]]:
+    found = []
+    for name, card in known_systems().items():
+        shown = f"{name}-unmask-<bits>" if card.kind == "decoder" else "file:<path>" if name == "file" else name
+        found.append({"system": shown, "description": card.description, "license": card.license})
+    return found
+
+
+def _tasks() -> list[dict[str, Any]]:
+    cards = [task_card(name) for name in card_paths("task")]
+    return [
+        {
+            "task": card.name,
+            "labels": len(card.labels) or "from the data",
+            "license": card.license,
+            "description": card.description,
+        }
+        for card in cards
+    ]
+
+
+def _runs(runs: Path) -> list[dict[str, Any]]:
+    store = Store(runs)
+    return [
+        {
+            "run": str(folder.relative_to(store.root)),
+            "system": record.title,
+            "F1": round(record.scores["test"].f1, 2),
+            "limit": record.limit or "",
+            "finished": record.finished,
+        }
+        for folder, record in store.records()
+    ]
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def show_thing(name: str, runs: Path, preset: str, pairs: Sequence[str], as_json: bool) -> None:
+    """Print the resolved card of a system or task, or the record of a run."""
+    overrides = parse_overrides(list(pairs))
+    if name in card_paths("task"):
+        values = asdict(task_card(name, {key: value for key, value in overrides.items() if is_task_key(key)}))
+    elif "/" in name and not name.startswith("file:") and not name.endswith(".toml"):
+        values = asdict(read_record(Store(runs).find(name)))
+    else:
+        system = resolve_system(name, preset, overrides)
+        unused_overrides(overrides, [system])
+        values = asdict(system)
+    if as_json:
+        print(json.dumps(values, indent=2, ensure_ascii=False, default=str))
+    else:
+        print("\n".join(_outline(values)))
+
+
+def _outline(values: dict[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            lines += [f"{indent}{key}", *_outline(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{key} = {json.dumps(value, ensure_ascii=False, default=str)}")
+    return lines
