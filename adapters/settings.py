@@ -42,10 +42,14 @@ class Lora:
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
 class Train:
-    """The optimization. `batch` counts sentences a step of the forward pass, `accumulation` such steps an update."""
+    """The optimization. `batch` counts sentences a step of the forward pass, `accumulation` such steps an update.
+
+    On little data there are more epochs than `epochs`: as many as `min_updates` updates take.
+    """
 
     method: Literal["lora", "full", "head"] = "lora"
     epochs: Positive = 3
+    min_updates: Annotated[int, Field(ge=0)] = 0
     batch: Positive = 16
     accumulation: Positive = 1
     lr: Annotated[float, Field(gt=0)] = 2e-4

@@ -53,7 +53,8 @@ class Trainer:
         """Run all epochs, from the newest checkpoint of this run if it has one."""
         batches = -(-len(examples) // self.train.batch)
         updates_an_epoch = -(-batches // self.train.accumulation)
-        total = updates_an_epoch * self.train.epochs
+        epochs = max(self.train.epochs, -(-self.train.min_updates // updates_an_epoch))
+        total = updates_an_epoch * epochs
         warmup = round(self.train.warmup * total)
         self.scheduler = get_scheduler(self.train.schedule, self.optimizer, warmup, total)
         keep = self.train.choose == "last"  # a chosen epoch's weights are not in a checkpoint: begin again
@@ -62,7 +63,7 @@ class Trainer:
             _trackers(self.settings, self.context) as log,
             tqdm(total=total, initial=at.update, disable=not self.context.progress, leave=False) as bar,
         ):
-            for epoch in range(at.epoch, self.train.epochs):
+            for epoch in range(at.epoch, epochs):
                 at = self._epoch(examples, at if epoch == at.epoch else Position(epoch, 0, at.update), log, bar)
                 if keep:
                     at = Position(epoch + 1, 0, at.update)

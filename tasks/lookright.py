@@ -105,7 +105,7 @@ class Options:
     """How many sentences each split has, and the seed of the grammar."""
 
     seed: int = 7
-    sizes: dict[str, int] = default(default_factory=lambda: {"train": 1200, "validation": 200, "test": 600})
+    sizes: dict[str, int] = default(default_factory=lambda: {"train": 900, "validation": 150, "test": 500})
     without_mention: float = 0.1
     negated: float = 0.2
     max_distance: int = 12

@@ -79,7 +79,7 @@ def save_tokenizer(folder: Path) -> int:
 
 @pytest.fixture(scope="session")
 def tiny_decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama of four blocks, 32 wide, with random weights, saved as save_pretrained does."""
+    """A Llama of four blocks, 64 wide, with random weights, saved as save_pretrained does."""
     import torch
     from transformers import LlamaConfig, LlamaModel
 
@@ -87,7 +87,7 @@ def tiny_decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     size = save_tokenizer(folder)
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=size, hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4,
+        vocab_size=size, hidden_size=64, intermediate_size=128, num_hidden_layers=4, num_attention_heads=4,
         num_key_value_heads=2, max_position_embeddings=512, pad_token_id=0,
     )  # fmt: skip
     LlamaModel(config).save_pretrained(folder)

@@ -1,0 +1,221 @@
+"""The tagger on tiny models: the same whatever the batch, after saving, after a crash, and for the same seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.adapters import checkpoint
+from harness.adapters.settings import TaggerSettings
+from harness.adapters.tagger import Tagger
+from harness.adapters.training import Trainer
+from harness.contracts import Context
+from harness.errors import CardError
+from harness.outputs import RawOutput
+from harness.settings import build, merged
+from harness.spans import Labeled, Sentence, Span
+
+LABELS = {"positive": "positive", "negative": "negative"}
+SETTINGS: dict[str, Any] = {
+    "unmask": "0011", "max_length": 64, "overlap": 16, "dropout": 0.1,
+    "model": {"dtype": "float32"},
+    "lora": {"r": 4, "dropout": 0.1},
+    "train": {"epochs": 2, "batch": 4, "lr": 5e-3},
+}  # fmt: skip
+
+
+def corpus(size: int, seed: int = 0) -> list[Labeled]:
+    draw = random.Random(seed)
+    found = []
+    for number in range(size):
+        verb, label = draw.choice([("loved", "positive"), ("hated", "negative")])
+        words = ["we", verb, *["the"] * draw.randint(1, 30), draw.choice(["soup", "salad", "tart"]), "."]
+        span = Span(len(words) - 2, len(words) - 1, label)
+        found.append(Labeled(Sentence(f"{seed}-{number}", tuple(words)), (span,)))
+    return found
+
+
+def tagger(path: Path, folder: Path, seed: int = 3, validation_f1: Callable[..., float] = lambda _: 0.0, **over: Any) -> Tagger:
+    settings = build(TaggerSettings, merged(merged(SETTINGS, {"model": {"path": str(path)}}), over), "test")
+    rows: list[Mapping[str, float]] = []
+    made = Tagger(settings, Context(LABELS, seed, folder, rows.append, validation_f1))
+    made.rows = rows  # type: ignore[attr-defined]
+    return made
+
+
+def fitted(path: Path, folder: Path, **over: Any) -> Tagger:
+    made = tagger(path, folder, **over)
+    made.fit(corpus(24), corpus(8, seed=1))
+    return made
+
+
+def words(labeled: Sequence[Labeled]) -> list[Sentence]:
+    return [one.sentence for one in labeled]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_decoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Tagger:
+    return fitted(tiny_decoder, tmp_path_factory.mktemp("run"))
+
+
+def test_it_learns(tiny_decoder: Path, tmp_path: Path) -> None:
+    made = fitted(tiny_decoder, tmp_path, train={"epochs": 12, "method": "full"}, lora={})
+    losses = [row["loss"] for row in made.rows]  # type: ignore[attr-defined]
+    assert sum(losses[-5:]) < sum(losses[:5]) / 4
+
+
+@pytest.mark.parametrize("pooling", ["first", "last", "mean"])
+def test_batch_size_and_order_change_no_prediction(
+    tiny_decoder: Path, tmp_path: Path, pooling: str
+) -> None:
+    made = fitted(tiny_decoder, tmp_path, pooling=pooling)
+    test = words(corpus(40, seed=2))
+    outputs: list[list[RawOutput]] = []
+    for size in (1, 64):
+        made.settings = build(TaggerSettings, merged(SETTINGS, {"model": {"path": "x"}, "predict_batch": size}), "test")
+        outputs.append(made.predict(test))
+    shuffled = random.Random(1).sample(range(40), 40)
+    again = made.predict([test[i] for i in shuffled])
+    assert outputs[0] == outputs[1]
+    assert [again[shuffled.index(i)] for i in range(40)] == outputs[0]
+
+
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(tiny_decoder: Path, tmp_path: Path) -> None:
+    one, two, other = (fitted(tiny_decoder, tmp_path / str(i), seed=seed) for i, seed in enumerate((3, 3, 4)))
+    states = [checkpoint.trained_state(made.model) for made in (one, two, other)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not all(torch.equal(states[0][name], states[2][name]) for name in states[0])
+
+
+@pytest.mark.parametrize("method", ["lora", "full", "head"])
+def test_saving_and_loading_change_nothing(tiny_decoder: Path, tmp_path: Path, method: str) -> None:
+    made = fitted(tiny_decoder, tmp_path / "a", train={"method": method})
+    (tmp_path / "weights").mkdir()
+    made.save(tmp_path / "weights")
+    assert {path.suffix for path in (tmp_path / "weights").iterdir()} == {".safetensors"}
+    again = tagger(tiny_decoder, tmp_path / "b", seed=99, train={"method": method})
+    again.load(tmp_path / "weights")
+    test = words(corpus(20, seed=2))
+    assert again.predict(test) == made.predict(test)
+    with torch.inference_mode():
+        batch = made.encoder.batch(made.encoder.windows([s.words for s in test]))
+        assert torch.equal(made.model.eval()(batch), again.model.eval()(batch))
+
+
+def test_what_is_trained_is_float32_over_a_bfloat16_base(tiny_decoder: Path, tmp_path: Path) -> None:
+    made = fitted(tiny_decoder, tmp_path, model={"dtype": "bfloat16"})
+    assert {p.dtype for _, p in made.model.trained()} == {torch.float32}
+    assert {p.dtype for p in made.model.parameters() if not p.requires_grad} == {torch.bfloat16}
+
+
+def test_full_fine_tuning_keeps_float32_weights_under_bfloat16_arithmetic(tiny_encoder: Path, tmp_path: Path) -> None:
+    made = fitted(tiny_encoder, tmp_path, unmask="", model={"dtype": "bfloat16"}, train={"method": "full"})
+    assert {p.dtype for p in made.model.parameters()} == {torch.float32}
+    assert made.model.autocast is torch.bfloat16
+
+
+def test_nf4_qlora_trains_and_comes_back(tiny_decoder: Path, tmp_path: Path) -> None:
+    nf4 = {"dtype": "bfloat16", "quantization": "nf4"}
+    made = fitted(tiny_decoder, tmp_path / "a", model=nf4, train={"epochs": 3})
+    losses = [row["loss"] for row in made.rows]  # type: ignore[attr-defined]
+    assert losses[-1] < losses[0]
+    assert any("4bit" in type(module).__name__.lower() for module in made.model.modules())
+    assert made.cost().parameters > 30_000  # not the bytes they are packed into
+    (tmp_path / "w").mkdir()
+    made.save(tmp_path / "w")
+    again = tagger(tiny_decoder, tmp_path / "b", model=nf4)
+    again.load(tmp_path / "w")
+    assert again.predict(words(corpus(10, seed=2))) == made.predict(words(corpus(10, seed=2)))
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(tiny_decoder: Path, tmp_path: Path) -> None:
+    calm = {"dropout": 0.0, "lora": {"r": 4, "dropout": 0.0}}
+    whole = fitted(tiny_decoder, tmp_path / "a", **calm, train={"epochs": 1, "batch": 24})
+    parts = fitted(tiny_decoder, tmp_path / "b", **calm, train={"epochs": 1, "batch": 6, "accumulation": 4})
+    states = [checkpoint.trained_state(made.model) for made in (whole, parts)]
+    for name in states[0]:
+        torch.testing.assert_close(states[0][name], states[1][name], atol=1e-5, rtol=1e-4)
+
+
+class Crash(Exception):
+    pass
+
+
+@pytest.mark.parametrize(("crash_at", "minutes"), [(7, 10), (4, 1e-9), (9, 1e-9)])
+def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
+    tiny_decoder: Path, tmp_path: Path, crash_at: int, minutes: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = {"checkpoint_minutes": minutes}
+    whole = fitted(tiny_decoder, tmp_path / "whole", machine=machine)
+    update, done = Trainer._update, 0
+
+    def crashing(self: Trainer, batches: Any) -> Any:
+        nonlocal done
+        done += 1
+        if done == crash_at:
+            raise Crash
+        return update(self, batches)
+
+    monkeypatch.setattr(Trainer, "_update", crashing)
+    with pytest.raises(Crash):
+        fitted(tiny_decoder, tmp_path / "cut", machine=machine)
+    assert [p.name for p in (tmp_path / "cut").glob("checkpoint-*")] == [f"checkpoint-{6 if minutes > 1 else crash_at - 1:08d}"]
+    assert not [p for p in (tmp_path / "cut").rglob("*") if p.is_file() and p.suffix not in (".safetensors", ".json")]
+    resumed = fitted(tiny_decoder, tmp_path / "cut", machine=machine)
+    assert done == crash_at + 12 - (6 if minutes > 1 else crash_at - 1)  # nothing before the checkpoint was done again
+    states = [checkpoint.trained_state(made.model) for made in (whole, resumed)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_the_best_epoch_on_validation_can_be_kept(tiny_decoder: Path, tmp_path: Path) -> None:
+    scores = iter([10.0, 30.0, 20.0])
+    kept: list[dict[str, torch.Tensor]] = []
+
+    def validation_f1(_: Sequence[RawOutput]) -> float:
+        kept.append(checkpoint.trained_state(made.model))
+        return next(scores)
+
+    made = tagger(tiny_decoder, tmp_path, validation_f1=validation_f1, train={"epochs": 3, "choose": "best-validation"})
+    made.fit(corpus(24), corpus(8, seed=1))
+    final = checkpoint.trained_state(made.model)
+    assert all(torch.equal(final[name], kept[1][name]) for name in final)
+
+
+def test_long_sentences_are_covered_whole(trained: Tagger) -> None:
+    long = Sentence("long", tuple(["we", "loved", "the", "soup"] * 100))
+    output = trained.predict([long])[0]
+    assert output.unseen == ()
+    assert len(output.labels) == 400  # type: ignore[union-attr]
+
+
+def test_trackers_are_told_what_the_log_is_told(tiny_decoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from accelerate import Accelerator
+
+    logged: list[tuple[dict[str, float], int]] = []
+    monkeypatch.setattr(Accelerator, "init_trackers", lambda self, name: None)
+    monkeypatch.setattr(Accelerator, "log", lambda self, row, step: logged.append((row, step)))
+    made = fitted(tiny_decoder, tmp_path, machine={"report_to": ["tensorboard"]})
+    assert [step for _, step in logged] == list(range(1, 13))
+    assert [row for row, _ in logged] == made.rows  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("over", "reason"),
+    [
+        ({"lora": {"targets": ["no_such_module"]}}, "does not fit this model"),
+        ({"train": {"method": "full"}, "model": {"quantization": "nf4"}}, "4-bit weights"),
+        ({"train": {"optimizer": "paged-adamw-8bit"}}, "runs on a GPU only"),
+        ({"unmask": "0" * 9}, "only 4 blocks"),
+        ({"model": {"attention": "telepathy"}}, "cannot be loaded"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(tiny_decoder: Path, tmp_path: Path, over: dict[str, Any], reason: str) -> None:
+    if torch.cuda.is_available() and "optimizer" in str(over):
+        pytest.skip("there is a GPU")
+    with pytest.raises(CardError, match=reason):
+        fitted(tiny_decoder, tmp_path, **over)
