@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from harness.adapters import weights
+from harness.adapters import trackers, weights
 from harness.adapters.settings import TaggerSettings
 
 from harness.contracts import Context, Cost
@@ -34,7 +34,7 @@ class Tagger:
 
     @classmethod
     def missing(cls, settings: TaggerSettings) -> str:
-        return weights.missing(settings.model)
+        return weights.missing(settings.model) or trackers.missing(settings.machine.report_to)
 
     @classmethod
     def fingerprint(cls, settings: TaggerSettings) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +12,7 @@ from harness.adapters.checkpoint import Position, resume, save, trained_state
 from harness.adapters.classifier import TokenClassifier
 from harness.adapters.settings import TaggerSettings, Train
 from harness.adapters.subwords import SubwordEncoder, Window
+from harness.adapters.trackers import reporting
 from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import get_scheduler
@@ -60,7 +59,7 @@ class Trainer:
         keep = self.train.choose == "last"  # a chosen epoch's weights are not in a checkpoint: begin again
         at = resume(self.context.folder, self.model, self.optimizer, self.scheduler) if keep else Position()
         with (
-            _trackers(self.settings, self.context) as log,
+            reporting(self.settings.machine.report_to, self.context) as log,
             tqdm(total=total, initial=at.update, disable=not self.context.progress, leave=False) as bar,
         ):
             for epoch in range(at.epoch, epochs):
@@ -155,34 +154,6 @@ def _optimizer(model: TokenClassifier, train: Train, device: torch.device) -> to
 
     optimizer: torch.optim.Optimizer = PagedAdamW8bit(groups, lr=train.lr, betas=train.betas, eps=train.eps)
     return optimizer
-
-
-def _trackers(settings: TaggerSettings, context: Context) -> AbstractContextManager[Callable[..., None]]:
-    """The run's own log, and beside it the trackers named in `machine.report_to` (tensorboard, wandb, ...)."""
-    if not settings.machine.report_to:
-        return nullcontext(context.log)
-    return _Trackers(settings, context)
-
-
-class _Trackers:
-    def __init__(self, settings: TaggerSettings, context: Context) -> None:
-        from accelerate import Accelerator
-
-        self.accelerator = Accelerator(
-            log_with=list(settings.machine.report_to), project_dir=context.folder / "trackers"
-        )
-        self.context = context
-
-    def __enter__(self) -> Callable[..., None]:
-        self.accelerator.init_trackers("harness")
-        return partial(self._log)
-
-    def _log(self, row: dict[str, float]) -> None:
-        self.context.log(row)
-        self.accelerator.log(row, step=int(row["update"]))
-
-    def __exit__(self, *_: object) -> None:
-        self.accelerator.end_training()
 
 
 def examples_of(windows: Sequence[Window], tags: Sequence[Sequence[int]]) -> Iterator[Example]:

@@ -15,7 +15,8 @@ from harness.spans import Labeled, Sentence
 class Context:
     """What a system is told about the run it is in.
 
-    `folder` belongs to the run: checkpoints written there survive a crash and are gone once the run is stored.
+    `folder` belongs to the run: checkpoints written there survive a crash and are gone once the run is
+    stored; only its subfolder `trackers` is kept.
     `validation_f1` scores outputs for the validation sentences (0 to 100): the way to choose an epoch.
     `log` takes one row of training progress (step, loss, learning rate, ...) for `train.jsonl`.
     """

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.errors import MissingData
 from harness.reading import Reader, Reading, Request
@@ -16,7 +17,6 @@ from harness.registry import READERS, resolve
 from harness.spans import Labeled
 from harness.task import SPLITS, TaskCard
 
-GENERATED = frozenset({"lookright"})  # readers that need no files
 DRAW_SEED = 13  # of held-out splits and of --limit; a part of the protocol
 
 
@@ -51,8 +51,7 @@ class Dataset:
 
 def load_dataset(card: TaskCard, data: Path | None = None, limit: int | None = None) -> Dataset:
     """Read every split of a task. Raises MissingData naming the files that are not there, DataError for broken ones."""
-    read: Reader = resolve(READERS, "reader", card.reader)
-    readings = {split: read(request) for split, request in _requests(card, data).items()}
+    readings = _read(card, data)
     train = readings["train"].sentences
     for split, share in card.holdout.items():
         if split not in readings:
@@ -64,22 +63,30 @@ def load_dataset(card: TaskCard, data: Path | None = None, limit: int | None = N
     return Dataset(card, card.labels or {label: label for label in found}, splits, limit)
 
 
-def _requests(card: TaskCard, data: Path | None) -> dict[str, Request]:
+def _read(card: TaskCard, data: Path | None) -> dict[str, Reading]:
+    """Every split that is not held out: from files, or from the hub where the card names a data set there."""
     wanted = [split for split in SPLITS if split not in card.holdout or split in card.files]
-    if card.reader in GENERATED or (card.reader == "hub" and not card.files):
-        return {s: Request(s, (), card.labels, card.options, card.align) for s in wanted}
+    if not card.files:
+        return _read_with(card.reader, card, dict.fromkeys(wanted, ()), card.options)
     folders = [folder for folder in _folders(card, data) if folder.is_dir()]
     paths = {split: _find(card.files.get(split, []), folders) for split in wanted}
     absent = [split for split in wanted if not paths[split]]
-    if absent == wanted and card.hub:
-        return _hub_requests(card, wanted)
-    if absent:
-        raise MissingData(_missing(card, absent, data))
-    return {s: Request(s, paths[s], card.labels, card.options, card.align) for s in wanted}
+    if not absent:
+        return _read_with(card.reader, card, paths, card.options)
+    missing = _missing(card, absent, data)
+    if not card.hub or absent != wanted:
+        raise MissingData(missing)
+    try:
+        return _read_with("hub", card, dict.fromkeys(wanted, ()), card.hub)
+    except MissingData as error:
+        raise MissingData(f"{missing} {error}") from error
 
 
-def _hub_requests(card: TaskCard, wanted: Sequence[str]) -> dict[str, Request]:
-    return {s: Request(s, (), card.labels, card.hub, card.align) for s in wanted}
+def _read_with(
+    reader: str, card: TaskCard, paths: Mapping[str, tuple[Path, ...]], options: Mapping[str, Any]
+) -> dict[str, Reading]:
+    read: Reader = resolve(READERS, "reader", reader)
+    return {split: read(Request(split, found, card.labels, options, card.align)) for split, found in paths.items()}
 
 
 def _folders(card: TaskCard, data: Path | None) -> list[Path]:

@@ -26,7 +26,8 @@ from harness.errors import StoreError, UserError
 from harness.record import Record, from_json, row_from_json
 from harness.scoring import Row
 
-RECORD, PREDICTIONS, ROWS, TRAIN, WEIGHTS = "record.json", "predictions.jsonl", "rows.jsonl", "train.jsonl", "weights"
+RECORD, PREDICTIONS, ROWS, TRAIN = "record.json", "predictions.jsonl", "rows.jsonl", "train.jsonl"
+WEIGHTS, TRACKERS = "weights", "trackers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,8 @@ class Store:
     def finish(self, key: RunKey) -> Path:
         """Put the result of a run under its name, whole or not at all, and drop the work folder."""
         folder, target = self.root / ".work" / key.path, self.root / key.path
+        if (folder / TRACKERS).exists():
+            (folder / TRACKERS).rename(folder / "result" / TRACKERS)
         for path in (folder / "result").rglob("*"):
             _sync(path)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -50,8 +50,12 @@ def read(request: Request) -> Reading:
 
 def _load(options: Options, split: str) -> Any:
     from datasets import load_dataset
+    from huggingface_hub import constants, snapshot_download
 
     try:
+        if not Path(options.id).is_dir() and not constants.HF_HUB_OFFLINE:
+            # says no at once, where load_dataset tries again and again
+            snapshot_download(options.id, repo_type="dataset", revision=options.revision, allow_patterns=["README.md"])
         return load_dataset(options.id, options.name, split=split, revision=options.revision)
     except (OSError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

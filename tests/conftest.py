@@ -13,13 +13,8 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-WORDS = sorted(
-    set(
-        "we I they loved hated ordered did not love the grilled squid soup salad service was superb awful average last "
-        "night on Sunday near station and but while it rained , . ; my friends everyone our group a Tuscan pasta tart"
-        .split()
-    )
-)  # fmt: skip
+WORDS = """we I they loved hated ordered did not love the grilled squid soup salad service was superb awful average
+last night on Sunday near station and but while it rained , . ; my friends everyone our group a Tuscan pasta tart"""
 
 
 @dataclass(frozen=True)
@@ -68,8 +63,10 @@ def save_tokenizer(folder: Path) -> int:
     bpe.decoder = decoders.ByteLevel()
     special = ["<pad>", "<s>", "</s>", "<unk>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
-    bpe.train_from_iterator([" ".join(WORDS)] * 4, trainer)
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    bpe.train_from_iterator([WORDS] * 4, trainer)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=bpe, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     )

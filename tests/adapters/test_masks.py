@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from harness.adapters.masks import group_of, unmask, unmasked_blocks
 from torch import nn
 from transformers import (
     AutoModel,
@@ -20,7 +21,6 @@ from transformers import (
     Qwen3Config,
 )
 
-from harness.adapters.masks import group_of, unmask, unmasked_blocks
 from harness.errors import CardError
 
 SMALL: dict[str, Any] = {
@@ -171,7 +171,9 @@ def test_groups_are_as_even_as_can_be(blocks: int, groups: int) -> None:
     for block in range(blocks):
         sizes[group_of(block, blocks, groups)] += 1
     assert max(sizes) - min(sizes) <= 1
-    assert [group_of(i, blocks, groups) for i in range(blocks)] == sorted(group_of(i, blocks, groups) for i in range(blocks))
+    assert [group_of(i, blocks, groups) for i in range(blocks)] == sorted(
+        group_of(i, blocks, groups) for i in range(blocks)
+    )
 
 
 def test_the_papers_0011_unmasks_blocks_16_to_31() -> None:

@@ -6,12 +6,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from harness.adapters.subwords import SubwordEncoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from harness.adapters.subwords import SubwordEncoder
 from harness.errors import CardError
 
 
@@ -23,7 +23,11 @@ def byte_level(tiny_decoder: Path) -> PreTrainedTokenizerFast:
 def metaspace() -> PreTrainedTokenizerFast:
     """A tokenizer that puts its own mark before every word, as Llama 2's does."""
     words = ["small", "house", "near", "river", "we", "loved"]
-    pieces = [("<unk>", 0.0), *((f"▁{word}", -1.0) for word in words), *((c, -9.0) for c in "▁abcdefghijklmnopqrstuvwxyz")]
+    pieces = [
+        ("<unk>", 0.0),
+        *((f"▁{word}", -1.0) for word in words),
+        *((c, -9.0) for c in "▁abcdefghijklmnopqrstuvwxyz"),
+    ]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=0))
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")

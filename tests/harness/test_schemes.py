@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import pytest
@@ -34,7 +35,7 @@ def spans_in(draw: st.DrawFn, length: int = 12) -> list[Span]:
 
 
 def touching(spans: list[Span]) -> bool:
-    return any(a.end == b.start and a.label == b.label for a, b in zip(spans, spans[1:], strict=False))
+    return any(a.end == b.start and a.label == b.label for a, b in itertools.pairwise(spans))
 
 
 @pytest.mark.parametrize("scheme", Scheme)
@@ -102,7 +103,9 @@ def test_the_headline_is_seqevals_strict_iob2_to_the_last_digit(corpus: list[lis
 @pytest.mark.parametrize(("scheme", "theirs"), [(Scheme.BIOES, IOBES), (Scheme.BILOU, BILOU)])
 @settings(max_examples=500, deadline=None)
 @given(data=st.data())
-def test_closed_schemes_are_read_strictly_as_seqeval_reads_them(scheme: Scheme, theirs: type, data: st.DataObject) -> None:
+def test_closed_schemes_are_read_strictly_as_seqeval_reads_them(
+    scheme: Scheme, theirs: type, data: st.DataObject
+) -> None:
     tags = data.draw(st.lists(st.sampled_from(tags_of(LABELS[:2], scheme)), min_size=1, max_size=10))
     expected = [Span(e.start, e.end, e.tag) for e in Entities([tags], theirs).entities[0]]
     assert list(decode_tags(tags, scheme).spans) == expected

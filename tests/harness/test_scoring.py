@@ -92,7 +92,12 @@ def test_the_interval_agrees_with_scipys_bootstrap() -> None:
         return 2 * matched.sum(axis) / (gold.sum(axis) + predicted.sum(axis))
 
     theirs = stats.bootstrap(
-        tuple(sums_by_unit(rows).T), f1, paired=True, method="percentile", n_resamples=9000, rng=np.random.default_rng(2)
+        tuple(sums_by_unit(rows).T),
+        f1,
+        paired=True,
+        method="percentile",
+        n_resamples=9000,
+        rng=np.random.default_rng(2),
     ).confidence_interval
     assert low == pytest.approx(theirs.low, abs=0.004)
     assert high == pytest.approx(theirs.high, abs=0.004)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from harness.tasks.lookright import ADJECTIVES, OPPOSITE, VERBS, VERDICTS
 
 from harness.dataset import Dataset, load_dataset
 from harness.spans import Labeled
 from harness.task import task_card
-from harness.tasks.lookright import ADJECTIVES, OPPOSITE, VERBS, VERDICTS
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def mentions(data: Dataset, split: str) -> set[str]:
 def test_it_is_the_same_on_every_machine(data: Dataset) -> None:
     assert data.hash == load_dataset(task_card("lookright")).hash
     assert data.hash != load_dataset(task_card("lookright", {"options.seed": 8})).hash
-    assert data.hash.startswith(GOLDEN)
+    assert data.hash.startswith("f069cb4d771e859a")
 
 
 def test_most_test_mentions_are_unseen(data: Dataset) -> None:

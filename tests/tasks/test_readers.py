@@ -15,7 +15,9 @@ from harness.registry import READERS, resolve
 from harness.spans import Span
 
 
-def read(reader: str, path: Path, labels: Mapping[str, str] | None = None, align: Any = "snap", **options: Any) -> Reading:
+def read(
+    reader: str, path: Path, labels: Mapping[str, str] | None = None, align: Any = "snap", **options: Any
+) -> Reading:
     found: Reading = resolve(READERS, "reader", reader)(Request("train", (path,), labels or {}, options, align))
     return found
 
@@ -118,7 +120,9 @@ def test_terms_off_token_boundaries_can_be_dropped_as_the_paper_does(tmp_path: P
 
 def test_xml_entities_from_outside_are_not_followed(tmp_path: Path) -> None:
     secret = write(tmp_path / "secret.txt", "SECRET")
-    text = f'<!DOCTYPE s [<!ENTITY e SYSTEM "{secret.as_uri()}">]><s><sentence id="1"><text>a &e; b</text></sentence></s>'
+    text = (
+        f'<!DOCTYPE s [<!ENTITY e SYSTEM "{secret.as_uri()}">]><s><sentence id="1"><text>a &e; b</text></sentence></s>'
+    )
     reading = read("semeval", write(tmp_path / "x.xml", text))
     assert "SECRET" not in (reading.sentences[0].sentence.text or "")
 
@@ -152,8 +156,14 @@ def test_ace_lists_and_lines_read_the_same_and_overlaps_are_resolved_and_counted
 
 
 def test_of_overlapping_gold_the_longest_stays(tmp_path: Path) -> None:
-    spans = [{"start": 1, "end": 2, "label": "A"}, {"start": 0, "end": 2, "label": "B"}, {"start": 2, "end": 3, "label": "C"}]
-    reading = read("spans-json", write(tmp_path / "x.jsonl", [{"words": ["a", "b", "c"], "spans": spans}]), words="words")
+    spans = [
+        {"start": 1, "end": 2, "label": "A"},
+        {"start": 0, "end": 2, "label": "B"},
+        {"start": 2, "end": 3, "label": "C"},
+    ]
+    reading = read(
+        "spans-json", write(tmp_path / "x.jsonl", [{"words": ["a", "b", "c"], "spans": spans}]), words="words"
+    )
     assert reading.sentences[0].spans == (Span(0, 2, "B"), Span(2, 3, "C"))
 
 
@@ -180,7 +190,10 @@ MAVEN = {
 
 def test_maven_mentions_go_to_their_sentences(tmp_path: Path) -> None:
     reading = read("maven", write(tmp_path / "train.jsonl", [MAVEN]))
-    assert [labeled.spans for labeled in reading.sentences] == [(Span(1, 2, "Besieging"),), (Span(1, 2, "Process_end"),)]
+    assert [labeled.spans for labeled in reading.sentences] == [
+        (Span(1, 2, "Besieging"),),
+        (Span(1, 2, "Process_end"),),
+    ]
     assert {labeled.sentence.document for labeled in reading.sentences} == {"doc1"}
 
 
@@ -201,7 +214,9 @@ def test_brat_folders(tmp_path: Path) -> None:
 def test_hub_data_from_a_local_folder(tmp_path: Path) -> None:
     from datasets import ClassLabel, Dataset, Features, Sequence, Value
 
-    features = Features({"tokens": Sequence(Value("string")), "ner_tags": Sequence(ClassLabel(names=["O", "B-X", "I-X"]))})
+    features = Features(
+        {"tokens": Sequence(Value("string")), "ner_tags": Sequence(ClassLabel(names=["O", "B-X", "I-X"]))}
+    )
     rows = {"tokens": [["a", "b", "c"]], "ner_tags": [[1, 2, 0]]}
     Dataset.from_dict(rows, features).to_parquet(tmp_path / "train.parquet")
     reading = resolve(READERS, "reader", "hub")(Request("train", (), {}, {"id": str(tmp_path)}))
