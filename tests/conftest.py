@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing from threads, and lose much by sharing cores
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 WORDS = """we I they loved hated ordered did not love the grilled squid soup salad service was superb awful average

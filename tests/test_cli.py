@@ -1,0 +1,353 @@
+"""The command line from end to end: runs, the store, boards, scoring of files, and what it costs to ask for help."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from seqeval.metrics import f1_score
+from seqeval.scheme import IOB2
+
+from conftest import Result
+from harness.board import markdown
+from harness.schemes import tags_of
+from harness.store import Store
+from harness.system import system_names
+
+HEAVY = ("torch", "transformers", "vllm", "pandas", "datasets", "numpy", "spacy", "pydantic")
+SMALL = '{"train": 40, "validation": 12, "test": 30}'
+Harness = Callable[..., Result]
+
+
+def tiny(path: Path, *more: str) -> list[str]:
+    """The options that make smollm2 the tiny decoder, quick."""
+    pairs = [
+        f"model.path={path}", "model.dtype=float32", "lora.r=2", "train.min_updates=0", "train.epochs=2",
+        f"options.sizes={SMALL}", *more,
+    ]  # fmt: skip
+    return [part for pair in pairs for part in ("--set", pair)]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['harness', '--help']\n"
+        "from harness.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "leaderboard" in done.stdout
+    assert done.stderr.strip() == "[]"
+
+
+def test_every_command_explains_itself(harness: Harness) -> None:
+    for command in ("run", "leaderboard", "score", "predict", "ls", "show", "check", "new"):
+        result = harness(command, "--help")
+        assert result.code == 0
+        assert "Usage" in result.out
+
+
+def test_patterns_stand_for_systems() -> None:
+    assert system_names("smollm2-unmask-00??") == [f"smollm2-unmask-00{bits}" for bits in ("00", "01", "10", "11")]
+    assert system_names("smollm2-unmask-*")[-1] == "smollm2-unmask-1111"
+    assert len(system_names("smollm2-unmask-*")) == 16
+    assert set(system_names("roberta-*")) == {"roberta-base", "roberta-large"}
+    assert system_names("smollm2-unmask-010101") == ["smollm2-unmask-010101"]
+
+
+@pytest.fixture(scope="module")
+def grid(tiny_decoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a few quick runs, weights included."""
+    runs = tmp_path_factory.mktemp("store") / "runs"
+    command = ["run", "-s", "gazetteer", "-s", "smollm2-unmask-0?", "-t", "lookright", "--seeds", "2", "--save"]
+    _process(*command, "--runs", str(runs), *tiny(tiny_decoder))
+    return runs
+
+
+def _process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, check=True)
+
+
+def records(runs: Path) -> dict[str, dict[str, Any]]:
+    found = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(runs.glob("*/*/*/*/record.json")))
+    return {f"{record['system']} {record['seed']}": record for record in found}
+
+
+def test_a_grid_runs_every_system_and_seed_and_leaves_nothing_behind(grid: Path) -> None:
+    assert set(records(grid)) == {
+        "gazetteer 120", "smollm2-unmask-00 120", "smollm2-unmask-00 121", "smollm2-unmask-01 120", "smollm2-unmask-01 121",
+    }  # fmt: skip
+    assert not [path for path in (grid / ".work").rglob("*") if path.is_file()]
+    assert {path.suffix for path in grid.rglob("*") if path.is_file()} == {".json", ".jsonl", ".safetensors", ".lock"}
+
+
+def test_a_record_holds_what_is_needed_to_know_the_run(grid: Path) -> None:
+    record = records(grid)["smollm2-unmask-01 120"]
+    assert record["settings"]["unmask"] == "01"
+    assert record["settings"]["lora"]["r"] == 2
+    assert record["overrides"]["lora.r"] == 2
+    assert record["scores"]["test"]["signature"].startswith("span-f1|strict|IOB2|micro|test|gold:")
+    assert record["scores"]["test"]["coverage"] == 100.0
+    assert record["cost"]["trained_parameters"] > 0
+    assert record["cost"]["memory_mib"] > 0
+    assert record["environment"]["packages"]["torch"]
+    assert record["data"]["test"]["sentences"] == 30
+
+
+def test_predictions_of_a_run_are_a_system_of_their_own(grid: Path, tmp_path: Path, harness: Harness) -> None:
+    for path in grid.glob("*/*/*/seed-120/predictions.jsonl"):
+        original = json.loads(path.with_name("record.json").read_text(encoding="utf-8"))["scores"]["test"]
+        result = harness(
+            "run",
+            "-s",
+            f"file:{path}",
+            "-t",
+            "lookright",
+            "--runs",
+            tmp_path,
+            "--set",
+            f"options.sizes={SMALL}",
+            "--json",
+        )
+        again = json.loads(result.out)[0]["scores"]["test"]
+        assert again == original
+
+
+def test_the_same_command_again_runs_nothing(grid: Path, tiny_decoder: Path, harness: Harness) -> None:
+    before = {
+        path: path.stat().st_mtime_ns for path in grid.rglob("*") if path.is_file() and ".locks" not in path.parts
+    }
+    result = harness(
+        "run", "-s", "smollm2-unmask-0?", "-t", "lookright", "--seeds", "2", "--runs", grid, *tiny(tiny_decoder)
+    )
+    assert result.code == 0
+    assert result.err.count("already in the store") == 4
+    after = {path: path.stat().st_mtime_ns for path in grid.rglob("*") if path.is_file() and ".locks" not in path.parts}
+    assert after == before
+
+
+def test_what_changes_a_result_is_another_run_and_what_does_not_is_not(tmp_path: Path, harness: Harness) -> None:
+    def identity(*more: str) -> str:
+        options = ["--set", f"options.sizes={SMALL}", *more]
+        result = harness("run", "-s", "gazetteer", "-t", "lookright", "--runs", tmp_path, "--json", *options)
+        return str(json.loads(result.out)[0]["identity"])
+
+    plain = identity()
+    assert identity() == plain
+    others = [("--set", "min_share=0.9"), ("--set", "options.seed=8"), ("--limit", "9"), ("--policy", "discard")]
+    assert len({plain, *(identity(*other) for other in others)}) == 5
+
+
+def test_settings_of_the_machine_are_no_part_of_a_runs_identity(
+    grid: Path, tiny_decoder: Path, harness: Harness
+) -> None:
+    options = tiny(tiny_decoder, "machine.checkpoint_minutes=3")
+    result = harness("run", "-s", "smollm2-unmask-00", "-t", "lookright", "--runs", grid, *options)
+    assert "already in the store" in result.err
+
+
+def test_a_failed_run_does_not_stop_the_others(tiny_decoder: Path, tmp_path: Path, harness: Harness) -> None:
+    systems = ["-s", "smollm2-unmask-00000", "-s", "gazetteer"]
+    result = harness("run", *systems, "-t", "lookright", "--runs", tmp_path, *tiny(tiny_decoder))
+    assert result.code == 1
+    assert "only 4 blocks" in result.err
+    assert "Traceback" not in result.err
+    assert list(records(tmp_path)) == ["gazetteer 120"]
+
+
+def test_boards_are_rebuilt_from_the_store_alone(grid: Path, tmp_path: Path, harness: Harness) -> None:
+    assert harness("leaderboard", "--runs", grid, "--out", tmp_path / "a").code == 0
+    assert harness("leaderboard", "--runs", grid, "--out", tmp_path / "b").code == 0
+    board = (tmp_path / "a/lookright.md").read_text(encoding="utf-8")
+    assert board == (tmp_path / "b/lookright.md").read_text(encoding="utf-8")
+    assert "F1 left cue" in board
+    assert "±" in board
+    listed = json.loads(harness("leaderboard", "--runs", grid, "--out", tmp_path / "c", "--json").out)
+    (rows,) = listed["lookright"].values()
+    assert {row["system"].split()[0] for row in rows} == {"gazetteer", "smollm2-unmask-00", "smollm2-unmask-01"}
+
+
+def test_limited_runs_stand_apart_on_the_board(tmp_path: Path, harness: Harness) -> None:
+    for limit in ([], ["--limit", "10"]):
+        harness("run", "-s", "gazetteer", "-t", "lookright", "--runs", tmp_path, *limit)
+    board = markdown(Store(tmp_path), "lookright")
+    assert board.count("\n## `span-f1") == 2
+    assert "**Only 10 sentences of each split.**" in board
+
+
+def test_the_oracle_scores_100_and_is_marked(tmp_path: Path, harness: Harness) -> None:
+    for scheme in ("IOB1", "IOB2", "BIOES", "BILOU", "BMEWO"):
+        result = harness(
+            "run",
+            "-s",
+            "oracle",
+            "-t",
+            "lookright",
+            "--set",
+            f"scheme={scheme}",
+            "--runs",
+            tmp_path,
+            "--limit",
+            "50",
+            "--json",
+        )
+        assert json.loads(result.out)[0]["scores"]["test"]["f1"] == 100.0
+    assert markdown(Store(tmp_path), "lookright").count("(sees the gold)") == 5
+
+
+def test_predict_gives_what_the_run_predicted(grid: Path, tmp_path: Path, harness: Harness) -> None:
+    folder = next(grid.glob("lookright/smollm2-unmask-01/*/seed-121"))
+    stored = [json.loads(line) for line in (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+    stored = [line for line in stored if line["split"] == "test"]
+    from harness.dataset import load_dataset
+    from harness.task import task_card
+
+    data = load_dataset(task_card("lookright", {"options.sizes": json.loads(SMALL)}))
+    sentences = [labeled.sentence for labeled in data.splits["test"].sentences]
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join(" ".join(sentence.words) for sentence in sentences), encoding="utf-8")
+    result = harness("predict", folder, text, "--words")
+    found = [json.loads(line) for line in result.out.splitlines()]
+    assert [[[s["start"], s["end"], s["label"]] for s in line["spans"]] for line in found] == [
+        line["spans"] for line in stored
+    ]
+
+
+def test_predict_tokenizes_raw_text(grid: Path, tmp_path: Path, harness: Harness) -> None:
+    (tmp_path / "text.txt").write_text("We loved the squid's sauce.\n\n\U0001f600 ok\n", encoding="utf-8")
+    result = harness("predict", "smollm2-unmask-01/", tmp_path / "text.txt", "--runs", grid)
+    assert result.code == 2  # two seeds
+    result = harness("predict", next(grid.glob("lookright/smollm2-unmask-01/*/seed-120")), tmp_path / "text.txt")
+    lines = [json.loads(line) for line in result.out.splitlines()]
+    assert [line["words"] for line in lines] == [
+        ["We", "loved", "the", "squid", "'s", "sauce", "."],
+        ["\U0001f600", "ok"],
+    ]
+
+
+def random_tags(draw: random.Random, count: int) -> list[list[str]]:
+    tags = tags_of(("PER", "LOC"))
+    return [[draw.choice(tags) for _ in range(draw.randint(1, 9))] for _ in range(count)]
+
+
+def write_columns(path: Path, sentences: list[list[str]]) -> Path:
+    path.write_text(
+        "\n\n".join("\n".join(f"w{i} {tag}" for i, tag in enumerate(s)) for s in sentences) + "\n", encoding="utf-8"
+    )
+    return path
+
+
+def test_score_on_files_is_seqevals_strict_score(tmp_path: Path, harness: Harness) -> None:
+    draw = random.Random(5)
+    for _ in range(20):
+        gold = random_tags(draw, 30)
+        predicted = [[draw.choice([tag, *tags_of(("PER", "LOC"))]) for tag in sentence] for sentence in gold]
+        paths = [
+            "--gold",
+            write_columns(tmp_path / "g.conll", gold),
+            "--pred",
+            write_columns(tmp_path / "p.conll", predicted),
+        ]
+        found = json.loads(harness("score", *paths, "--json").out)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # the gold of a file is repaired as conlleval reads it, since nothing may leave the denominator
+            repaired = [_as_conlleval(tags) for tags in gold]
+            assert found["f1"] == 100 * f1_score(repaired, predicted, mode="strict", scheme=IOB2)
+
+
+def _as_conlleval(tags: list[str]) -> list[str]:
+    from harness.decode import Policy, decode_tags
+    from harness.schemes import encode
+
+    return encode(decode_tags(tags, policy=Policy.CONLLEVAL).spans, len(tags))
+
+
+def test_score_reads_other_schemes_columns_and_json(tmp_path: Path, harness: Harness) -> None:
+    (tmp_path / "gold.txt").write_text("Ann NNP I-PER\nLee NNP I-PER\nBo NNP B-PER\n", encoding="utf-8")
+    (tmp_path / "pred.txt").write_text("Ann B-PER x\nLee E-PER x\nBo S-PER x\n", encoding="utf-8")
+    (tmp_path / "pred.jsonl").write_text(
+        '{"spans": [[0, 2, "PER"], {"start": 2, "end": 3, "label": "LOC"}]}\n', encoding="utf-8"
+    )
+    gold = ["score", "--gold", tmp_path / "gold.txt", "--gold-scheme", "IOB1", "--json"]
+    one = json.loads(harness(*gold, "--pred", tmp_path / "pred.txt", "--pred-scheme", "BIOES", "--pred-column", 1).out)
+    two = json.loads(harness(*gold, "--pred", tmp_path / "pred.jsonl").out)
+    assert (one["f1"], two["f1"], two["errors"]["label"]) == (100.0, 50.0, 1)
+
+
+def test_score_takes_characters_on_text(tmp_path: Path, harness: Harness) -> None:
+    gold = {"id": 1, "text": "Ann Lee ran.", "spans": [{"start": 0, "end": 7, "label": "PER"}]}
+    (tmp_path / "gold.jsonl").write_text(json.dumps(gold), encoding="utf-8")
+    pred = {"id": "1", "unit": "characters", "spans": [[0, 6, "PER"], [4, 7, "LOC"], [90, 99, "PER"]]}
+    (tmp_path / "pred.jsonl").write_text(json.dumps(pred), encoding="utf-8")
+    found = json.loads(
+        harness("score", "--gold", tmp_path / "gold.jsonl", "--pred", tmp_path / "pred.jsonl", "--json").out
+    )
+    assert (found["f1"], found["decoding"]) == (100.0, {"snapped": 1, "outside-sentence": 1, "overlapping": 1})
+
+
+def test_score_prints_a_table(tmp_path: Path, harness: Harness) -> None:
+    path = write_columns(tmp_path / "g.conll", [["B-PER", "I-PER", "O"]])
+    result = harness("score", "--gold", path, "--pred", path)
+    assert "micro  100.00" in result.out
+    assert "span-f1|strict" in result.out
+
+
+def test_show_resolves_cards_with_overrides(harness: Harness) -> None:
+    shown = json.loads(harness("show", "llama2-unmask-0011", "--set", "lora.r=8", "--json").out)
+    assert shown["settings"]["lora"] == {"r": 8, "alpha": 16, "dropout": 0.1, "targets": ["q_proj", "v_proj"]}
+    assert shown["settings"]["model"]["quantization"] == "nf4"
+    assert shown["settings"]["train"]["optimizer"] == "paged-adamw-8bit"
+    assert "labels" in harness("show", "ner").out
+
+
+def test_a_preset_asked_for_outranks_the_card(harness: Harness) -> None:
+    shown = json.loads(harness("show", "minilm", "--preset", "paper", "--json").out)["settings"]
+    assert (shown["train"]["lr"], shown["model"]["path"], shown["lora"]["r"]) == (2e-4, "embedded:minilm", 64)
+
+
+def test_ls_lists_what_there_is(grid: Path, harness: Harness) -> None:
+    assert "smollm2-unmask-<bits>" in harness("ls", "systems").out
+    assert "lookright" in harness("ls", "tasks").out
+    assert len(json.loads(harness("ls", "runs", "--runs", grid, "--json").out)) == 5
+
+
+def test_hostile_names_are_text_on_the_board(tmp_path: Path, harness: Harness) -> None:
+    hostile = "<script>alert(1)</script> | `x` [a](b) *b* & \u202e"
+    card = f'name = "mine"\nreader = "spans-json"\ndescription = {json.dumps(hostile)}\n'
+    card += (
+        '[files]\ntrain = ["t.jsonl"]\ntest = ["t.jsonl"]\n[holdout]\nvalidation = 0.5\n[options]\nwords = "words"\n'
+    )
+    (tmp_path / "mine.toml").write_text(card, encoding="utf-8")
+    item = {"words": ["Ann", hostile], "spans": [{"start": 0, "end": 1, "label": hostile}]}
+    (tmp_path / "t.jsonl").write_text("\n".join([json.dumps(item)] * 2), encoding="utf-8")
+    result = harness(
+        "run", "-s", "gazetteer", "-t", tmp_path / "mine.toml", "--data", tmp_path, "--runs", tmp_path / "runs"
+    )
+    assert result.code == 0, result.err
+    board = markdown(Store(tmp_path / "runs"), "mine")
+    assert re.search(r"(?<!\\)[<>`*]script|(?<!\\)<", board.replace("`span-f1", "span-f1")) is None
+    for table in re.findall(r"(?:^\|.*\n)+", board, re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+
+
+def test_cards_of_installed_packages_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harness: Harness
+) -> None:
+    (tmp_path / "their_cards").mkdir()
+    (tmp_path / "their_cards/__init__.py").write_text("", encoding="utf-8")
+    (tmp_path / "their_cards/theirs.toml").write_text('name = "theirs"\nreader = "columns"\n', encoding="utf-8")
+    info = tmp_path / "their_cards-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their_cards\nVersion: 1\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[harness.tasks]\ntheirs = their_cards:theirs\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "theirs" in [task["task"] for task in json.loads(harness("ls", "tasks", "--json").out)]

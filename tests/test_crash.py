@@ -1,0 +1,101 @@
+"""kill -9 at any moment loses at most the run in progress."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from harness.board import entries
+from harness.store import Store
+from test_cli import SMALL, tiny
+
+GRID = ["run", "-s", "gazetteer", "-s", "smollm2-unmask-0?", "-t", "lookright"]
+
+
+def start(runs: Path, decoder: Path) -> subprocess.Popen[bytes]:
+    options = tiny(decoder, "train.epochs=8", "machine.checkpoint_minutes=0.0001")
+    command = [sys.executable, "-m", "harness", *GRID, "--runs", str(runs), *options]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def results(runs: Path) -> dict[str, Any]:
+    """What the store says, but for what a clock or a memory gauge says."""
+    found: dict[str, Any] = {}
+    for path in sorted(runs.glob("*/*/*/*/record.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for name in ("cost", "started", "finished"):
+            del record[name]
+        train = [json.loads(line) for line in (path.parent / "train.jsonl").read_text(encoding="utf-8").splitlines()]
+        for row in train:
+            del row["seconds"]
+        files = {name: (path.parent / name).read_text(encoding="utf-8") for name in ("predictions.jsonl", "rows.jsonl")}
+        found[str(path.relative_to(runs))] = {"record": record, "train": train, **files}
+    return found
+
+
+def board(runs: Path) -> list[Any]:
+    return [
+        (line, entry.first.title, entry.f1s, entry.interval)
+        for line, board in entries(Store(runs), "lookright").items()
+        for entry in board
+    ]
+
+
+def test_a_grid_killed_in_training_ends_as_one_that_was_not(tiny_decoder: Path, tmp_path: Path) -> None:
+    assert start(tmp_path / "whole", tiny_decoder).wait() == 0
+    runs = tmp_path / "killed"
+    kills, finished_before = 0, set[Path]()
+    while kills < 2:
+        process = start(runs, tiny_decoder)
+        seen = len(list(runs.glob(".work/**/checkpoint-*")))
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            checkpoints = [int(p.name.removeprefix("checkpoint-")) for p in runs.glob(".work/**/checkpoint-*")]
+            if checkpoints and max(checkpoints) > 5 + 3 * seen:
+                break
+            time.sleep(0.05)
+        assert process.poll() is None, "the grid ended before it could be killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+        done = set(runs.glob("*/*/*/*/record.json"))
+        assert all(json.loads(path.read_text(encoding="utf-8"))["schema"] for path in done)
+        assert finished_before <= done
+        finished_before = done
+    stamps = {path: path.stat().st_mtime_ns for path in finished_before}
+    assert stamps, "nothing was finished before the kills, so nothing could be lost"
+    assert start(runs, tiny_decoder).wait() == 0
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    assert results(runs) == results(tmp_path / "whole")
+    assert board(runs) == board(tmp_path / "whole")
+    assert not [path for path in (runs / ".work").rglob("*") if path.is_file()]
+
+
+def test_many_processes_at_one_run_do_it_once(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "harness",
+        "run",
+        "-s",
+        "gazetteer",
+        "-t",
+        "lookright",
+        "--set",
+        f"options.sizes={SMALL}",
+    ]
+    crowd = [
+        subprocess.Popen(
+            [*command, "--runs", str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(5)
+    ]
+    said = [process.communicate()[1] for process in crowd]
+    assert [process.returncode for process in crowd] == [0] * 5
+    assert sum("new)" in text for text in said) == 1
+    assert len(list(tmp_path.glob("*/*/*/*/record.json"))) == 1
