@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import MissingData
+from harness.errors import CardError, MissingData
 from harness.reading import Reader, Reading, Request
 from harness.registry import READERS, resolve
 from harness.spans import Labeled
@@ -52,13 +52,13 @@ class Dataset:
 def load_dataset(card: TaskCard, data: Path | None = None, limit: int | None = None) -> Dataset:
     """Read every split of a task. Raises MissingData naming the files that are not there, DataError for broken ones."""
     readings = _read(card, data)
-    train = readings["train"].sentences
-    for split, share in card.holdout.items():
-        if split not in readings:
-            train, held = _hold_out(train, share, split)
-            readings[split] = Reading(held)
-    readings["train"].sentences = train
+    shares = {split: share for split, share in card.holdout.items() if split not in readings}
+    for split, sentences in _hold_out(readings["train"].sentences, shares).items():
+        readings.setdefault(split, Reading()).sentences = sentences
     splits = {name: _split(readings[name], limit) for name in SPLITS}
+    for name, split in splits.items():
+        if not split.sentences:
+            raise CardError(f"The {name} split of task {card.name!r} has no sentence; give it more data or another holdout.")
     found = sorted({span.label for name in ("train", "validation") for s in splits[name].sentences for span in s.spans})
     return Dataset(card, card.labels or {label: label for label in found}, splits, limit)
 
@@ -117,14 +117,20 @@ def _missing(card: TaskCard, absent: Sequence[str], data: Path | None) -> str:
     )
 
 
-def _hold_out(train: Sequence[Labeled], share: float, split: str) -> tuple[list[Labeled], list[Labeled]]:
+def _hold_out(train: Sequence[Labeled], shares: Mapping[str, float]) -> dict[str, list[Labeled]]:
+    """Draw splits from train, each the given share of it: documents where there are enough, sentences elsewhere."""
     documents = {labeled.sentence.document for labeled in train}
-    by_document = None not in documents and len(documents) * share >= 2
+    by_document = None not in documents and all(len(documents) * share >= 2 for share in shares.values())
     units = [str(labeled.sentence.document if by_document else labeled.sentence.id) for labeled in train]
-    distinct = sorted(set(units), key=lambda unit: _draw(f"{split}:{unit}"))
-    held = set(distinct[: max(1, round(len(distinct) * share))])
-    kept = [labeled for labeled, unit in zip(train, units, strict=True) if unit not in held]
-    return kept, [labeled for labeled, unit in zip(train, units, strict=True) if unit in held]
+    home = dict.fromkeys(units, "train")
+    count = len(home)
+    for split, share in shares.items():
+        free = sorted((unit for unit in home if home[unit] == "train"), key=lambda unit: _draw(f"{split}:{unit}"))
+        home |= dict.fromkeys(free[: max(1, round(count * share))], split)
+    found: dict[str, list[Labeled]] = {name: [] for name in ("train", *shares)}
+    for labeled, unit in zip(train, units, strict=True):
+        found[home[unit]].append(labeled)
+    return found
 
 
 def _split(reading: Reading, limit: int | None) -> Split:
