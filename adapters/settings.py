@@ -44,7 +44,8 @@ class Lora:
 class Train:
     """The optimization. `batch` counts sentences a step of the forward pass, `accumulation` such steps an update.
 
-    On little data there are more epochs than `epochs`: as many as `min_updates` updates take.
+    The head, which begins at random, may learn at a rate of its own, `head_lr`. On little data there are more epochs
+    than `epochs`: as many as `min_updates` updates take.
     """
 
     method: Literal["lora", "full", "head"] = "lora"
@@ -53,6 +54,7 @@ class Train:
     batch: Positive = 16
     accumulation: Positive = 1
     lr: Annotated[float, Field(gt=0)] = 2e-4
+    head_lr: Annotated[float, Field(gt=0)] | None = None
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: Share = 0.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -137,13 +138,18 @@ def _batches(examples: Sequence[Example], size: int, seed: int) -> list[list[Exa
 
 
 def _optimizer(model: TokenClassifier, train: Train, device: torch.device) -> torch.optim.Optimizer:
-    """AdamW; vectors (biases, norms) are not decayed."""
-    named = list(model.trained())
+    """AdamW; vectors (biases, norms) are not decayed, the head may have its own learning rate."""
+    found: dict[tuple[bool, bool], list[torch.nn.Parameter]] = defaultdict(list)
+    for name, parameter in model.trained():
+        found[name.startswith("head."), parameter.ndim > 1].append(parameter)
     groups = [
-        {"params": [p for _, p in named if p.ndim > 1], "weight_decay": train.weight_decay},
-        {"params": [p for _, p in named if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": parameters,
+            "lr": (train.head_lr or train.lr) if in_head else train.lr,
+            "weight_decay": train.weight_decay if is_matrix else 0.0,
+        }
+        for (in_head, is_matrix), parameters in found.items()
     ]
-    groups = [group for group in groups if group["params"]]
     if train.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=train.lr, betas=train.betas, eps=train.eps)
     if device.type == "cpu":

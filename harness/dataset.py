@@ -56,9 +56,11 @@ def load_dataset(card: TaskCard, data: Path | None = None, limit: int | None = N
     for split, sentences in _hold_out(readings["train"].sentences, shares).items():
         readings.setdefault(split, Reading()).sentences = sentences
     splits = {name: _split(readings[name], limit) for name in SPLITS}
-    for name, split in splits.items():
-        if not split.sentences:
-            raise CardError(f"The {name} split of task {card.name!r} has no sentence; give it more data or another holdout.")
+    for name in SPLITS:
+        if not splits[name].sentences:
+            raise CardError(
+                f"The {name} split of task {card.name!r} has no sentence; give it more data or another holdout."
+            )
     found = sorted({span.label for name in ("train", "validation") for s in splits[name].sentences for span in s.spans})
     return Dataset(card, card.labels or {label: label for label in found}, splits, limit)
 

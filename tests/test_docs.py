@@ -53,5 +53,7 @@ def test_the_readme_names_commands_that_exist() -> None:
     assert set(re.findall(r"make (\w+)", text)) <= make
     from harness.cli import app
 
-    known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback} | {"new"}
+    known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback} | {
+        "new"
+    }
     assert set(re.findall(r"^harness (\w+)", text, re.MULTILINE)) <= known

@@ -54,7 +54,10 @@ def test_held_out_splits_are_whole_and_apart(shared_data: Path, harness: Callabl
     assert [split["documents"] for split in splits.values()] == [80, 10, 10]
     assert all(split["spans_by_label"] == {"EVENT": split["spans"]} for split in splits.values())
     reviews = checked(harness, *options(shared_data, "tsa-md"))
-    assert (reviews["train"]["sentences"] + reviews["validation"]["sentences"], reviews["validation"]["sentences"]) == (761, 76)
+    assert (reviews["train"]["sentences"] + reviews["validation"]["sentences"], reviews["validation"]["sentences"]) == (
+        761,
+        76,
+    )
 
 
 @pytest.mark.parametrize("task", FOLDERS)
