@@ -41,6 +41,7 @@ Policy = Annotated[
     str, typer.Option("--policy", help="What becomes of invalid tag sequences: strict, conlleval, discard.")
 ]
 RUNS = Path("runs")
+INTERRUPTED = 130
 
 
 @app.callback(invoke_without_command=True)
@@ -183,9 +184,10 @@ def main() -> None:
     except UserError as error:
         print(" ".join(f"harness: {error}".split("\n")), file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("harness: interrupted; the same command goes on.", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # typer's answer to Ctrl-C
+            print("harness: interrupted; the same command goes on from here.", file=sys.stderr)
+        raise
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)

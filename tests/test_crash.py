@@ -17,10 +17,23 @@ from test_cli import SMALL, tiny
 GRID = ["run", "-s", "gazetteer", "-s", "smollm2-unmask-0?", "-t", "lookright"]
 
 
-def start(runs: Path, decoder: Path) -> subprocess.Popen[bytes]:
+def start(runs: Path, decoder: Path, stderr: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     options = tiny(decoder, "train.epochs=8", "machine.checkpoint_minutes=0.0001")
     command = [sys.executable, "-m", "harness", *GRID, "--runs", str(runs), *options]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tiny_decoder: Path, tmp_path: Path) -> None:
+    process = start(tmp_path, tiny_decoder, stderr=subprocess.PIPE)
+    while not list(tmp_path.glob(".work/**/checkpoint-*")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[1].decode()
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "interrupted; the same command goes on" in said
+    assert len(list(tmp_path.glob("*/*/*/*/record.json"))) == 1  # the gazetteer's
 
 
 def results(runs: Path) -> dict[str, Any]:
