@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from harness.contracts import Context, Cost
+from harness.contracts import Context, Cost, System
 from harness.outputs import RawOutput, Spans
 from harness.settings import CLOSED
 from harness.spans import Labeled, Sentence, Span
@@ -26,26 +26,15 @@ class Settings:
     min_share: float = 0.5
 
 
-class Gazetteer:
+class Gazetteer(System):
     """Marks the longest known mention at each place, left to right."""
 
-    version: ClassVar[int] = 1
     settings_type: ClassVar[type[Settings]] = Settings
-    scored_splits: ClassVar[tuple[str, ...]] = ("validation", "test")
-    seeded: ClassVar[bool] = False
 
     def __init__(self, settings: Settings, context: Context) -> None:
-        self.settings = settings
+        super().__init__(settings, context)
         self.entries: dict[tuple[str, ...], str] = {}
         self.longest = 0
-
-    @classmethod
-    def missing(cls, settings: Settings) -> str:
-        return ""
-
-    @classmethod
-    def fingerprint(cls, settings: Settings) -> str:
-        return ""
 
     def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:
         seen: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from harness.contracts import Context, Cost
+from harness.contracts import GoldSystem
+from harness.errors import UserError
 from harness.outputs import RawOutput, Tags
 from harness.schemes import Scheme, encode
 from harness.settings import CLOSED
@@ -22,40 +22,14 @@ class Settings:
     scheme: Scheme = Scheme.IOB2
 
 
-class Oracle:
+class Oracle(GoldSystem):
     """Writes the gold as tags. The judge hands it the gold through `answer`; every record of it says so."""
 
-    version: ClassVar[int] = 1
     settings_type: ClassVar[type[Settings]] = Settings
-    scored_splits: ClassVar[tuple[str, ...]] = ("validation", "test")
-    seeded: ClassVar[bool] = False
-
-    def __init__(self, settings: Settings, context: Context) -> None:
-        self.settings = settings
-
-    @classmethod
-    def missing(cls, settings: Settings) -> str:
-        return ""
-
-    @classmethod
-    def fingerprint(cls, settings: Settings) -> str:
-        return ""
-
-    def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:
-        """Nothing to learn."""
 
     def answer(self, gold: Sequence[Labeled]) -> list[RawOutput]:
         scheme = self.settings.scheme
         return [Tags(tuple(encode(lab.spans, len(lab.sentence.words), scheme)), scheme) for lab in gold]
 
     def predict(self, sentences: Sequence[Sentence]) -> list[RawOutput]:
-        raise AssertionError("the oracle is asked through answer()")
-
-    def cost(self) -> Cost:
-        return Cost()
-
-    def save(self, folder: Path) -> None:
-        """Nothing to keep."""
-
-    def load(self, folder: Path) -> None:
-        """Nothing was kept."""
+        raise UserError("The oracle has nothing to say of sentences without gold.")

@@ -10,12 +10,12 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass
 
 from harness.columns import Layout
-from harness.contracts import Context, Cost
+from harness.contracts import System
 from harness.outputs import RawOutput
 from harness.predictions import read_predictions
 from harness.schemes import Scheme
 from harness.settings import CLOSED
-from harness.spans import Labeled, Sentence
+from harness.spans import Sentence
 
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
@@ -28,16 +28,11 @@ class Settings:
     tag: int = -1
 
 
-class PredictionsFile:
+class PredictionsFile(System):
     """Returns what the file says of each sentence."""
 
-    version: ClassVar[int] = 1
     settings_type: ClassVar[type[Settings]] = Settings
     scored_splits: ClassVar[tuple[str, ...]] = ("test",)
-    seeded: ClassVar[bool] = False
-
-    def __init__(self, settings: Settings, context: Context) -> None:
-        self.settings = settings
 
     @classmethod
     def missing(cls, settings: Settings) -> str:
@@ -48,18 +43,6 @@ class PredictionsFile:
     def fingerprint(cls, settings: Settings) -> str:
         return hashlib.sha256(Path(settings.path).read_bytes()).hexdigest()
 
-    def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:
-        """Nothing to learn."""
-
     def predict(self, sentences: Sequence[Sentence]) -> list[RawOutput]:
         layout = Layout(word=self.settings.word, tag=self.settings.tag)
         return read_predictions(Path(self.settings.path), sentences, layout, self.settings.scheme)
-
-    def cost(self) -> Cost:
-        return Cost()
-
-    def save(self, folder: Path) -> None:
-        """Nothing to keep."""
-
-    def load(self, folder: Path) -> None:
-        """Nothing was kept."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from harness.adapters import trackers, weights
 from harness.adapters.settings import TaggerSettings
 
-from harness.contracts import Context, Cost
+from harness.contracts import Context, Cost, System
 from harness.outputs import RawOutput, Tags
 from harness.schemes import Scheme, encode, tags_of
 from harness.spans import Labeled, Sentence
@@ -20,16 +20,14 @@ if TYPE_CHECKING:
 _WEIGHTS = "trained.safetensors"
 
 
-class Tagger:
+class Tagger(System):
     """Fine-tunes a classifier of IOB2 tags and predicts the best tag of each word. Sees every word: nothing is cut."""
 
-    version: ClassVar[int] = 1
     settings_type: ClassVar[type[TaggerSettings]] = TaggerSettings
-    scored_splits: ClassVar[tuple[str, ...]] = ("validation", "test")
     seeded: ClassVar[bool] = True
 
     def __init__(self, settings: TaggerSettings, context: Context) -> None:
-        self.settings, self.context = settings, context
+        super().__init__(settings, context)
         self.tags = tags_of(context.labels)
 
     @classmethod

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
 from harness.errors import DataError
 from harness.files import lines_of, read_text
+from harness.settings import CLOSED
 
 DOCUMENT_START = "-DOCSTART-"
 _SEPARATORS = {"white-space": None, "tab": "\t", "space": " "}
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True, config=CLOSED)
 class Layout:
     """Columns count from 0; negative ones from the right. `columns` is their number; by default that of line one."""
 

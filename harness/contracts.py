@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from harness.outputs import RawOutput
 from harness.spans import Labeled, Sentence
@@ -38,42 +39,53 @@ class Cost:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-class System(Protocol):
+class System(ABC):
     """A system: made from its settings, fitted once, then asked for raw outputs. It never sees test gold.
 
     `version` is part of every run's identity: raise it when the same settings give other outputs.
     `scored_splits` are the splits it can answer for. Where `seeded` is false, every seed gives the same outputs and one
-    run is enough.
+    run is enough. What has a body here is what a system without a model needs.
     """
 
-    version: ClassVar[int]
+    version: ClassVar[int] = 1
     settings_type: ClassVar[type[Any]]
-    scored_splits: ClassVar[tuple[str, ...]]
-    seeded: ClassVar[bool]
+    scored_splits: ClassVar[tuple[str, ...]] = ("validation", "test")
+    seeded: ClassVar[bool] = False
 
-    def __init__(self, settings: Any, context: Context) -> None: ...
+    def __init__(self, settings: Any, context: Context) -> None:
+        self.settings, self.context = settings, context
 
     @classmethod
     def missing(cls, settings: Any) -> str:
         """What stands in the way of running with these settings (weights, packages), or an empty text."""
+        return ""
 
     @classmethod
     def fingerprint(cls, settings: Any) -> str:
         """A digest of what the settings only point at (weights, a file), so that other content is another run."""
+        return ""
 
-    def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None: ...
+    def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:  # noqa: B027
+        """Learn from sentences with their spans. Nothing to learn, by default."""
 
-    def predict(self, sentences: Sequence[Sentence]) -> Sequence[RawOutput]: ...
+    @abstractmethod
+    def predict(self, sentences: Sequence[Sentence]) -> Sequence[RawOutput]:
+        """A raw output for each sentence, in order."""
 
-    def cost(self) -> Cost: ...
+    def cost(self) -> Cost:
+        """What the harness cannot measure from outside."""
+        return Cost()
 
-    def save(self, folder: Path) -> None:
-        """Write what `load` needs: safetensors and JSON, nothing executable."""
+    def save(self, folder: Path) -> None:  # noqa: B027
+        """Write what `load` needs: safetensors and JSON, nothing executable. Nothing to keep, by default."""
 
-    def load(self, folder: Path) -> None: ...
+    def load(self, folder: Path) -> None:  # noqa: B027
+        """Take back what `save` wrote, instead of `fit`."""
 
 
-class Oracle(Protocol):
+class GoldSystem(System):
     """The one kind of system that is given the gold: it shows what the way from outputs to scores costs."""
 
-    def answer(self, gold: Sequence[Labeled]) -> Sequence[RawOutput]: ...
+    @abstractmethod
+    def answer(self, gold: Sequence[Labeled]) -> Sequence[RawOutput]:
+        """A raw output for each sentence, made from its gold."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.contracts import Context
+from harness.contracts import Context, GoldSystem
 from harness.dataset import Dataset
 from harness.decode import Policy
 from harness.environment import environment, peak_memory, reset_peak_memory
@@ -101,7 +101,7 @@ class _Run:
 
     def ask(self, labeled: Sequence[Labeled]) -> Sequence[RawOutput]:
         """Ask for outputs: of words alone, but for the oracle."""
-        if hasattr(self.system, "answer"):
+        if isinstance(self.system, GoldSystem):
             return list(self.system.answer(labeled))
         return list(self.system.predict([one.sentence for one in labeled]))
 
@@ -141,7 +141,7 @@ class _Run:
             overrides=system.overrides,
             settings=system.settings,
             fingerprint=self.adapter.fingerprint(settings_of(system)),
-            sees_gold=hasattr(self.system, "answer"),
+            sees_gold=isinstance(self.system, GoldSystem),
             task=dataset.card.name,
             task_card=asdict(dataset.card),
             labels=dict(dataset.labels),

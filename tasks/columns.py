@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
@@ -17,16 +16,9 @@ from harness.spans import Sentence
 
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
-class Options:
-    """The layout (see `harness.columns.Layout`), and the tags. `bare` tags have no prefix: each marks a mention."""
+class Options(Layout):
+    """The layout, and the tags in it. `bare` tags have no prefix: each marks a mention of one word."""
 
-    word: int = 0
-    tag: int = -1
-    columns: int | None = None
-    separator: Literal["white-space", "tab", "space"] = "white-space"
-    comment: str = ""
-    document_comment: str = "# newdoc id"
-    encoding: str = "utf-8"
     document_per_file: bool = False
     scheme: Scheme = Scheme.IOB2
     bare: bool = False
@@ -36,10 +28,9 @@ class Options:
 def read(request: Request) -> Reading:
     """Read column files. Gold tags that their scheme forbids are repaired by `options.repair` and counted."""
     options = build(Options, request.options, "the column reader's options")
-    layout = Layout(**{name: getattr(options, name) for name in Layout.__slots__})
     reading = Reading()
     for path in request.paths:
-        for found in column_sentences(path, layout):
+        for found in column_sentences(path, options):
             _add(reading, request, options, found, path)
     return reading
 
