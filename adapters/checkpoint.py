@@ -23,23 +23,43 @@ class Position:
     update: int = 0
 
 
-def save(folder: Path, model: TokenClassifier, optimizer: torch.optim.Optimizer, scheduler: Any, at: Position) -> None:
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The trained parameters of the best epoch so far, and its F1 on validation."""
+
+    f1: float
+    state: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a checkpoint holds, beside the position and the best epoch."""
+
+    model: TokenClassifier
+    optimizer: torch.optim.Optimizer
+    scheduler: Any
+
+
+def save(folder: Path, training: Training, at: Position, best: Best | None) -> None:
     """Write checkpoint `at.update` into `folder`, then drop the older ones."""
+    optimizer = training.optimizer
     target = folder / f"checkpoint-{at.update:08d}"
     aside = folder / f".{target.name}"
     for leftover in (aside, target):
         shutil.rmtree(leftover, ignore_errors=True)
     aside.mkdir(parents=True)
     tensors, numbers = _flat(optimizer.state_dict()["state"])
-    save_file(trained_state(model), aside / "trained.safetensors")
+    save_file(trained_state(training.model), aside / "trained.safetensors")
+    if best:
+        save_file(best.state, aside / "best.safetensors")
     save_file(tensors | _random_states(), aside / "optimizer.safetensors")
+    scheduled = training.scheduler.state_dict()
     state = {
         "position": [at.epoch, at.batch, at.update],
+        "best_f1": best.f1 if best else None,
         "optimizer": numbers,
         "learning_rates": [group["lr"] for group in optimizer.param_groups],
-        "scheduler": {
-            key: value for key, value in scheduler.state_dict().items() if isinstance(value, (int, float, list))
-        },
+        "scheduler": {key: value for key, value in scheduled.items() if isinstance(value, (int, float, list))},
     }
     (aside / "state.json").write_text(json.dumps(state), encoding="utf-8")
     aside.rename(target)
@@ -48,23 +68,26 @@ def save(folder: Path, model: TokenClassifier, optimizer: torch.optim.Optimizer,
             shutil.rmtree(older, ignore_errors=True)
 
 
-def resume(folder: Path, model: TokenClassifier, optimizer: torch.optim.Optimizer, scheduler: Any) -> Position:
+def resume(folder: Path, training: Training) -> tuple[Position, Best | None]:
     """Go on from the newest checkpoint in `folder`; at the beginning where there is none."""
     found = sorted(folder.glob("checkpoint-*"))
     if not found:
-        return Position()
+        return Position(), None
     newest = found[-1]
     state = json.loads((newest / "state.json").read_text(encoding="utf-8"))
     tensors = load_file(newest / "optimizer.safetensors")
-    load_trained(model, newest / "trained.safetensors")
+    load_trained(training.model, newest / "trained.safetensors")
     _set_random_states(tensors)
+    optimizer, scheduler = training.optimizer, training.scheduler
     whole = optimizer.state_dict()
     whole["state"] = _nested(tensors, state["optimizer"])
     optimizer.load_state_dict(whole)
     scheduler.load_state_dict(scheduler.state_dict() | state["scheduler"])
     for group, rate in zip(optimizer.param_groups, state["learning_rates"], strict=True):
         group["lr"] = rate
-    return Position(*state["position"])
+    f1 = state["best_f1"]
+    best = None if f1 is None else Best(f1, load_file(newest / "best.safetensors"))
+    return Position(*state["position"]), best
 
 
 def trained_state(model: TokenClassifier) -> dict[str, torch.Tensor]:

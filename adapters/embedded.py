@@ -27,6 +27,8 @@ def source_of(name: str) -> Path:
     spec = find_spec(module)
     for root in (spec.submodule_search_locations or []) if spec else []:
         if (Path(root) / inside).exists():
+            if inside.endswith(".gguf") and find_spec("gguf") is None:
+                raise MissingPackage(f"The embedded model {name!r} is read with the package gguf: pip install gguf")
             return Path(root) / inside
     raise MissingPackage(
         f"The embedded model {name!r} comes in the package {package}, which is not installed. "

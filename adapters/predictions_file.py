@@ -43,6 +43,15 @@ class PredictionsFile(System):
     def fingerprint(cls, settings: Settings) -> str:
         return hashlib.sha256(Path(settings.path).read_bytes()).hexdigest()
 
+    @classmethod
+    def check(cls, settings: Settings, sentences: Sequence[Sentence]) -> None:
+        if sentences:
+            _read(settings, sentences)
+
     def predict(self, sentences: Sequence[Sentence]) -> list[RawOutput]:
-        layout = Layout(word=self.settings.word, tag=self.settings.tag)
-        return read_predictions(Path(self.settings.path), sentences, layout, self.settings.scheme)
+        return _read(self.settings, sentences)
+
+
+def _read(settings: Settings, sentences: Sequence[Sentence]) -> list[RawOutput]:
+    layout = Layout(word=settings.word, tag=settings.tag)
+    return read_predictions(Path(settings.path), sentences, layout, settings.scheme)

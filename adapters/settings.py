@@ -58,8 +58,8 @@ class Train:
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: Share = 0.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    eps: Annotated[float, Field(gt=0)] = 1e-8
     clip: Annotated[float, Field(ge=0)] = 1.0
     optimizer: Literal["adamw", "paged-adamw-8bit"] = "adamw"
     gradient_checkpointing: bool = False

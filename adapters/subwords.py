@@ -64,6 +64,7 @@ class SubwordEncoder:
         self.capacity = max_length - len(self.prefix) - len(self.suffix)
         self.overlap = overlap
         self.cache: dict[str, tuple[int, ...]] = {}
+        self.cut_words: set[str] = set()  # words longer than a window, of which only the beginning is read
         if overlap * 2 > self.capacity:
             raise CardError(
                 f"overlap = {overlap} must be at most half of the {self.capacity} subwords that a window holds."
@@ -109,8 +110,11 @@ class SubwordEncoder:
             return
         unknown = self.tokenizer.unk_token_id
         fallback = (self.pad if unknown is None else unknown,)  # for a word that the tokenizer makes nothing of
-        encoded = self.tokenizer([self.lead + word for word in new], add_special_tokens=False)["input_ids"]
+        texts = [self.lead + word for word in new]
+        encoded = self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         for word, ids in zip(new, encoded, strict=True):
+            if len(ids) > self.capacity:
+                self.cut_words.add(word)
             self.cache[word] = tuple(ids[: self.capacity]) or fallback
 
     def _cut(self, number: int, words: Sequence[str]) -> list[Window]:

@@ -10,6 +10,7 @@ from harness.adapters import trackers, weights
 from harness.adapters.settings import TaggerSettings
 
 from harness.contracts import Context, Cost, System
+from harness.errors import CardError
 from harness.outputs import RawOutput, Tags
 from harness.schemes import Scheme, encode, tags_of
 from harness.spans import Labeled, Sentence
@@ -37,6 +38,17 @@ class Tagger(System):
     @classmethod
     def fingerprint(cls, settings: TaggerSettings) -> str:
         return weights.fingerprint(settings.model)
+
+    @classmethod
+    def check(cls, settings: TaggerSettings, sentences: Sequence[Sentence]) -> None:
+        """Raises CardError for a device or an optimizer that is not here, and for more mask bits than blocks."""
+        device_of(settings)
+        if settings.unmask:
+            from harness.adapters.masks import unmasked_blocks
+
+            blocks = weights.config_of(settings.model).get("num_hidden_layers")
+            if isinstance(blocks, int):
+                unmasked_blocks(settings.unmask, blocks)
 
     def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:
         from harness.adapters.training import Trainer, examples_of
@@ -77,7 +89,9 @@ class Tagger(System):
 
     def cost(self) -> Cost:
         trained = sum(p.numel() for _, p in self.model.trained())
-        return Cost(parameters=_count(self.model), trained_parameters=trained)
+        choices = {"epoch": "validation"} if self.settings.train.choose == "best-validation" else {}
+        notes = {"cut_words": len(self.encoder.cut_words)}
+        return Cost(_count(self.model), trained, choices, notes)
 
     def save(self, folder: Path) -> None:
         from harness.adapters.checkpoint import trained_state
@@ -97,9 +111,27 @@ class Tagger(System):
 
         torch.manual_seed(self.context.seed)
         self.model, self.encoder = build_classifier(self.settings, len(self.tags))
-        name = self.settings.machine.device
-        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        self.device = device_of(self.settings)
         self.model.to(self.device)
+
+
+def device_of(settings: TaggerSettings) -> torch.device:
+    """Where to train. Raises CardError for a device that is not here, or an optimizer that the device cannot run."""
+    import torch
+
+    name = settings.machine.device
+    found = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    try:
+        device = torch.device(found)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise CardError(f"machine.device = {name!r} will not do here: {reason} Try auto, cpu or cuda.") from error
+    if settings.train.optimizer == "paged-adamw-8bit" and device.type == "cpu":
+        raise CardError(
+            "train.optimizer=paged-adamw-8bit runs on a GPU only; on the CPU use --set train.optimizer=adamw."
+        )
+    return device
 
 
 def _count(model: torch.nn.Module) -> int:

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from harness.adapters.checkpoint import Position, resume, save, trained_state
+from harness.adapters.checkpoint import Best, Position, Training, resume, save, trained_state
 from harness.adapters.classifier import TokenClassifier
 from harness.adapters.settings import TaggerSettings, Train
 from harness.adapters.subwords import SubwordEncoder, Window
-from harness.adapters.trackers import reporting
+from harness.adapters.trackers import Log, reporting
 from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import get_scheduler
 
 from harness.contracts import Context
-from harness.errors import CardError
 
 _POOL = 50  # batches that are sorted by length together
 
@@ -46,8 +45,8 @@ class Trainer:
         self.model, self.encoder, self.context, self.validate = model, encoder, context, validate
         self.settings, self.train = settings, settings.train
         self.device = next(model.parameters()).device
-        self.optimizer = _optimizer(model, settings.train, self.device)
-        self.best: tuple[float, dict[str, torch.Tensor]] | None = None
+        self.optimizer = _optimizer(model, settings.train)
+        self.best: Best | None = None
 
     def fit(self, examples: Sequence[Example]) -> None:
         """Run all epochs, from the newest checkpoint of this run if it has one."""
@@ -55,27 +54,31 @@ class Trainer:
         updates_an_epoch = -(-batches // self.train.accumulation)
         epochs = max(self.train.epochs, -(-self.train.min_updates // updates_an_epoch))
         total = updates_an_epoch * epochs
-        warmup = round(self.train.warmup * total)
-        self.scheduler = get_scheduler(self.train.schedule, self.optimizer, warmup, total)
-        keep = self.train.choose == "last"  # a chosen epoch's weights are not in a checkpoint: begin again
-        at = resume(self.context.folder, self.model, self.optimizer, self.scheduler) if keep else Position()
+        schedule = {"constant": "constant_with_warmup"}.get(self.train.schedule, self.train.schedule)
+        self.scheduler = get_scheduler(schedule, self.optimizer, round(self.train.warmup * total), total)
+        at, self.best = resume(self.context.folder, self._training())
         with (
             reporting(self.settings.machine.report_to, self.context) as log,
             tqdm(total=total, initial=at.update, disable=not self.context.progress, leave=False) as bar,
         ):
-            for epoch in range(at.epoch, epochs):
-                at = self._epoch(examples, at if epoch == at.epoch else Position(epoch, 0, at.update), log, bar)
-                if keep:
-                    at = Position(epoch + 1, 0, at.update)
-                    save(self.context.folder, self.model, self.optimizer, self.scheduler, at)
-                else:
-                    self._consider(epoch)
+            while at.epoch < epochs:
+                at = self._epoch(examples, at, log, bar)
+                if self.train.choose == "best-validation":
+                    self._consider(at, log)
+                at = Position(at.epoch + 1, 0, at.update)
+                self._save(at)
         if self.best:
             with torch.no_grad():
                 for name, parameter in self.model.trained():
-                    parameter.copy_(self.best[1][name])
+                    parameter.copy_(self.best.state[name])
 
-    def _epoch(self, examples: Sequence[Example], at: Position, log: Callable[..., None], bar: Any) -> Position:
+    def _training(self) -> Training:
+        return Training(self.model, self.optimizer, self.scheduler)
+
+    def _save(self, at: Position) -> None:
+        save(self.context.folder, self._training(), at, self.best)
+
+    def _epoch(self, examples: Sequence[Example], at: Position, log: Log, bar: Any) -> Position:
         self.model.train()
         batches = _batches(examples, self.train.batch, self.context.seed * 1009 + at.epoch)
         steps = [batches[i : i + self.train.accumulation] for i in range(0, len(batches), self.train.accumulation)]
@@ -96,8 +99,8 @@ class Trainer:
             self.scheduler.step()
             bar.update()
             minutes = self.settings.machine.checkpoint_minutes
-            if self.train.choose == "last" and minutes and time.monotonic() - saved > 60 * minutes:
-                save(self.context.folder, self.model, self.optimizer, self.scheduler, at)
+            if minutes and time.monotonic() - saved > 60 * minutes:
+                self._save(at)
                 saved = time.monotonic()
         return at
 
@@ -119,11 +122,11 @@ class Trainer:
         self.optimizer.zero_grad()
         return total, subwords
 
-    def _consider(self, epoch: int) -> None:
+    def _consider(self, at: Position, log: Log) -> None:
         f1 = self.validate()
-        self.context.log({"epoch": epoch + 1, "validation_f1": f1})
-        if self.best is None or f1 > self.best[0]:
-            self.best = f1, trained_state(self.model)
+        log({"update": at.update, "epoch": at.epoch + 1, "validation_f1": f1})
+        if self.best is None or f1 > self.best.f1:
+            self.best = Best(f1, trained_state(self.model))
 
 
 def _batches(examples: Sequence[Example], size: int, seed: int) -> list[list[Example]]:
@@ -137,7 +140,7 @@ def _batches(examples: Sequence[Example], size: int, seed: int) -> list[list[Exa
     return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
 
-def _optimizer(model: TokenClassifier, train: Train, device: torch.device) -> torch.optim.Optimizer:
+def _optimizer(model: TokenClassifier, train: Train) -> torch.optim.Optimizer:
     """AdamW; vectors (biases, norms) are not decayed, the head may have its own learning rate."""
     found: dict[tuple[bool, bool], list[torch.nn.Parameter]] = defaultdict(list)
     for name, parameter in model.trained():
@@ -152,10 +155,6 @@ def _optimizer(model: TokenClassifier, train: Train, device: torch.device) -> to
     ]
     if train.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=train.lr, betas=train.betas, eps=train.eps)
-    if device.type == "cpu":
-        raise CardError(
-            "train.optimizer=paged-adamw-8bit runs on a GPU only; on the CPU use --set train.optimizer=adamw."
-        )
     from bitsandbytes.optim import PagedAdamW8bit
 
     optimizer: torch.optim.Optimizer = PagedAdamW8bit(groups, lr=train.lr, betas=train.betas, eps=train.eps)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 from harness.adapters import embedded
 from harness.adapters.settings import Model
@@ -38,6 +40,12 @@ def folder_of(model: Model) -> Path:
     return _checked(_fetch(model, _FILES))
 
 
+def config_of(model: Model) -> dict[str, Any]:
+    """The model's config.json."""
+    content: dict[str, Any] = json.loads((folder_of(model) / "config.json").read_text(encoding="utf-8"))
+    return content
+
+
 def fingerprint(model: Model) -> str:
     """A digest of the weights and of what stands beside them; of large files, of their size and of samples."""
     if model.path.startswith(EMBEDDED_PREFIX):
@@ -56,7 +64,7 @@ def fingerprint(model: Model) -> str:
 
 
 def _counts(path: Path) -> bool:
-    return path.is_file() and path.suffix in (".safetensors", ".json", ".txt", ".model")
+    return path.is_file() and path.suffix in (".safetensors", ".json", ".txt", ".model", ".py")
 
 
 def _is_folder(path: str) -> bool:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 
 from harness.spans import Span
 
-OVERLAP_RULE = "longest-then-first"
-
 
 def words_covered(start: int, end: int, offsets: Sequence[tuple[int, int]]) -> tuple[int, int, bool] | None:
     """The words that characters [start, end) touch, and whether they end exactly on word boundaries.

@@ -54,12 +54,12 @@ class Entry:
 
 def entries(store: Store, task: str) -> dict[str, list[Entry]]:
     """The lines of a task's board by signature, whole data first, each list best first."""
-    runs: dict[tuple[str, str, str], list[tuple[Path, Record]]] = defaultdict(list)
+    runs: dict[tuple[str, str], list[tuple[Path, Record]]] = defaultdict(list)
     for folder, record in store.records():
         if record.task == task:
-            runs[record.scores["test"].signature, record.title, record.identity].append((folder, record))
+            runs[record.scores["test"].signature, record.identity].append((folder, record))
     boards: dict[str, list[Entry]] = defaultdict(list)
-    for (signature, _, _), members in sorted(runs.items()):
+    for (signature, _), members in sorted(runs.items()):
         members.sort(key=lambda member: member[1].seed)
         low, high = bootstrap_interval([read_rows(folder, "test") for folder, _ in members])
         boards[signature].append(Entry(tuple(record for _, record in members), (100 * low, 100 * high)))

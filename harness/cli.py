@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -40,6 +40,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Policy = Annotated[
     str, typer.Option("--policy", help="What becomes of invalid tag sequences: strict, conlleval, discard.")
 ]
+Separator = Literal["white-space", "tab", "space"]
 RUNS = Path("runs")
 INTERRUPTED = 130
 
@@ -95,13 +96,15 @@ def score(
     pred_scheme: Annotated[str, typer.Option(help="The tag scheme of the predictions.")] = "IOB2",
     gold_column: Annotated[int, typer.Option(help="The gold's tag column, from 0; negative from the right.")] = -1,
     pred_column: Annotated[int, typer.Option(help="The predictions' tag column.")] = -1,
+    separator: Annotated[Separator, typer.Option(help="What stands between columns.")] = "white-space",
     policy: Policy = "strict",
     json: Json = False,
 ) -> None:
     """Score any predictions file against any gold file."""
     from harness.commands.score import ScoreOptions, score_files
 
-    score_files(ScoreOptions(gold, pred, gold_scheme, pred_scheme, gold_column, pred_column, policy, json))
+    schemes, columns = (gold_scheme, pred_scheme), (gold_column, pred_column)
+    score_files(ScoreOptions(gold, pred, *schemes, *columns, separator, policy, json))
 
 
 @app.command()

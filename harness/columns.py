@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from harness.files import lines_of, read_text
 from harness.settings import CLOSED
 
 DOCUMENT_START = "-DOCSTART-"
-_SEPARATORS = {"white-space": None, "tab": "\t", "space": " "}
+_SEPARATORS = {"white-space": re.compile("[ \t]+"), "tab": re.compile("\t"), "space": re.compile(" ")}
 
 
 @pydantic_dataclass(frozen=True, slots=True, config=CLOSED)
@@ -62,7 +63,7 @@ def column_sentences(path: Path, layout: Layout) -> Iterator[ColumnSentence]:
             elif is_comment and layout.document_comment and line.startswith(layout.document_comment):
                 document = line.removeprefix(layout.document_comment).lstrip(" =").strip()
             continue
-        fields = line.split(_SEPARATORS[layout.separator])
+        fields = _SEPARATORS[layout.separator].split(line.strip(" ") if layout.separator == "white-space" else line)
         width = width or len(fields)
         word, tag = _word_and_tag(path, number, line, fields, layout, width)
         at.words.append(word)
@@ -75,7 +76,7 @@ def column_sentences(path: Path, layout: Layout) -> Iterator[ColumnSentence]:
 
 def _word_and_tag(path: Path, number: int, line: str, fields: list[str], layout: Layout, width: int) -> tuple[str, str]:
     if len(fields) != width:
-        fix = f"Columns are split at {layout.separator}; options.separator in the task's card (or --set) changes that."
+        fix = f"Columns end at {layout.separator}; --set options.separator=NAME (score: --separator) changes that."
         raise DataError(path, number, f"{len(fields)} columns where {width} were expected: {line[:60]!r}.", fix)
     try:
         word, tag = fields[layout.word], fields[layout.tag]

@@ -32,10 +32,14 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a system says of itself after a run, beyond what the harness measures."""
+    """What a system says of itself after a run, beyond what the harness measures.
+
+    `choices` names what was chosen by a score, and on which split ("epoch": "validation").
+    """
 
     parameters: int = 0
     trained_parameters: int = 0
+    choices: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -65,7 +69,11 @@ class System(ABC):
         """A digest of what the settings only point at (weights, a file), so that other content is another run."""
         return ""
 
-    def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:  # noqa: B027
+    @classmethod
+    def check(cls, settings: Any, sentences: Sequence[Sentence]) -> None:
+        """Raise a UserError for what would stop a run on these test sentences, if that is known before it begins."""
+
+    def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:
         """Learn from sentences with their spans. Nothing to learn, by default."""
 
     @abstractmethod
@@ -76,10 +84,10 @@ class System(ABC):
         """What the harness cannot measure from outside."""
         return Cost()
 
-    def save(self, folder: Path) -> None:  # noqa: B027
+    def save(self, folder: Path) -> None:
         """Write what `load` needs: safetensors and JSON, nothing executable. Nothing to keep, by default."""
 
-    def load(self, folder: Path) -> None:  # noqa: B027
+    def load(self, folder: Path) -> None:
         """Take back what `save` wrote, instead of `fit`."""
 
 

@@ -36,25 +36,38 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Everything a run needs of a task. `labels` maps each label to its words, in the order of the tagger's classes."""
+    """Everything a run needs of a task. `labels` maps each label to its words, in the order of the tagger's classes.
+
+    `as_read` are sentences and spans of each split as its files have them: before hold-out, overlaps and `limit`, which
+    is None where it left nothing out.
+    """
 
     card: TaskCard
     labels: Mapping[str, str]
     splits: Mapping[str, Split]
+    as_read: Mapping[str, tuple[int, int]]
     limit: int | None = None
 
     @property
     def hash(self) -> str:
-        """Changes with any word or span of any split."""
-        return _digest([self.splits[name].hash for name in SPLITS if name in self.splits])
+        """Changes with anything in any split that could change a result, documents, texts and facets included."""
+        beside = [
+            [s.sentence.document, s.sentence.text, s.sentence.offsets, s.facets]
+            for name in SPLITS
+            for s in self.splits[name].sentences
+        ]
+        return _digest([*(self.splits[name].hash for name in SPLITS), beside])
 
 
 def load_dataset(card: TaskCard, data: Path | None = None, limit: int | None = None) -> Dataset:
     """Read every split of a task. Raises MissingData naming the files that are not there, DataError for broken ones."""
     readings = _read(card, data)
+    as_read = {name: _size(reading) for name, reading in readings.items()}
     shares = {split: share for split, share in card.holdout.items() if split not in readings}
     for split, sentences in _hold_out(readings["train"].sentences, shares).items():
         readings.setdefault(split, Reading()).sentences = sentences
+    if limit is not None and all(len(reading.sentences) <= limit for reading in readings.values()):
+        limit = None
     splits = {name: _split(readings[name], limit) for name in SPLITS}
     for name in SPLITS:
         if not splits[name].sentences:
@@ -62,7 +75,7 @@ def load_dataset(card: TaskCard, data: Path | None = None, limit: int | None = N
                 f"The {name} split of task {card.name!r} has no sentence; give it more data or another holdout."
             )
     found = sorted({span.label for name in ("train", "validation") for s in splits[name].sentences for span in s.spans})
-    return Dataset(card, card.labels or {label: label for label in found}, splits, limit)
+    return Dataset(card, card.labels or {label: label for label in found}, splits, as_read, limit)
 
 
 def _read(card: TaskCard, data: Path | None) -> dict[str, Reading]:
@@ -98,6 +111,9 @@ def _folders(card: TaskCard, data: Path | None) -> list[Path]:
 
 
 def _find(patterns: Sequence[str], folders: Sequence[Path]) -> tuple[Path, ...]:
+    for pattern in patterns:
+        if Path(pattern).is_absolute():
+            raise CardError(f"The file pattern {pattern!r} must be relative to the folder that --data names.")
     for folder in folders:
         for pattern in patterns:
             found = sorted(path for path in folder.glob(pattern) if path.is_file())
@@ -133,6 +149,11 @@ def _hold_out(train: Sequence[Labeled], shares: Mapping[str, float]) -> dict[str
     for labeled, unit in zip(train, units, strict=True):
         found[home[unit]].append(labeled)
     return found
+
+
+def _size(reading: Reading) -> tuple[int, int]:
+    spans = sum(len(labeled.spans) for labeled in reading.sentences)
+    return len(reading.sentences), spans + reading.report["overlapping"]
 
 
 def _split(reading: Reading, limit: int | None) -> Split:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import platform
 import resource
@@ -28,6 +29,13 @@ def environment() -> dict[str, Any]:
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "git": _git(),
     }
+
+
+def free_memory() -> None:
+    """Let go of what an earlier run of this process still holds."""
+    gc.collect()
+    if torch := _cuda():
+        torch.cuda.empty_cache()
 
 
 def reset_peak_memory() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.columns import Layout, column_sentences
-from harness.errors import DataError, UserError
+from harness.errors import DataError
 from harness.files import json_items
 from harness.outputs import RawOutput, Spans, Tags
 from harness.schemes import Scheme, scheme_of, split_tag
@@ -110,10 +110,10 @@ def _output(path: Path, line: int, item: dict[str, Any], sentence: Sentence, sch
         if unit == "characters" and sentence.text is None:
             raise ValueError("the task has no text to count characters in; give spans in words")
         scores = raw.get("scores")
-        return Spans(spans, unit, tuple(scores) if scores else None, tuple(raw.get("unseen", ())))
+        return Spans(spans, unit, tuple(map(float, scores)) if scores else None, _unseen(raw, sentence))
+    except DataError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, UserError):
-            raise
         what = f"no prediction can be read here ({error})."
         raise DataError(path, line, what, 'Expected "tags": [...] or "spans": [[start, end, label], ...].') from None
 
@@ -127,7 +127,14 @@ def _tags(path: Path, line: int, raw: dict[str, Any], sentence: Sentence, scheme
         )
     for tag in tags:
         _check_tag(path, line, tag, named)
-    return Tags(tags, named, tuple(raw.get("unseen", ())))
+    return Tags(tags, named, _unseen(raw, sentence))
+
+
+def _unseen(raw: dict[str, Any], sentence: Sentence) -> tuple[int, ...]:
+    unseen = tuple(raw.get("unseen", ()))
+    if not all(isinstance(word, int) and 0 <= word < len(sentence.words) for word in unseen):
+        raise ValueError(f"unseen must hold numbers of words from 0 to {len(sentence.words) - 1}")
+    return unseen
 
 
 def _span(value: Any) -> Span:

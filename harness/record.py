@@ -13,10 +13,9 @@ from harness.decode import DECODE_VERSION, Policy
 from harness.errors import StoreError
 from harness.protocol import SplitScore
 from harness.scoring import Counts, Row
-from harness.system import ResolvedSystem, adapter_class
+from harness.system import MACHINE, ResolvedSystem, adapter_class
 
 SCHEMA = 1
-NOT_IDENTITY = "machine"  # the table of settings that change how a run is carried out, not what comes out
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +30,7 @@ class Record:
     adapter_version: int
     preset: str
     overrides: dict[str, Any]
+    task_overrides: dict[str, Any]
     settings: dict[str, Any]
     fingerprint: str
     sees_gold: bool
@@ -63,7 +63,7 @@ def from_json(text: str, where: str) -> Record:
 
 def identity_of(system: ResolvedSystem, fingerprint: str, dataset: Dataset, policy: Policy) -> str:
     """A digest of everything that changes a result, seed apart."""
-    settings = {key: value for key, value in system.settings.items() if key != NOT_IDENTITY}
+    settings = {key: value for key, value in system.settings.items() if key != MACHINE}
     content = {
         "adapter": [system.card.adapter, adapter_class(system.card).version],
         "settings": settings,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 from harness.contracts import Context, GoldSystem
 from harness.dataset import Dataset
 from harness.decode import Policy
-from harness.environment import environment, peak_memory, reset_peak_memory
+from harness.environment import environment, free_memory, peak_memory, reset_peak_memory
+from harness.errors import UserError
 from harness.outputs import RawOutput
 from harness.predictions import spans_json, to_json
 from harness.protocol import Judged, judge, mentions_of, signature
@@ -33,11 +34,20 @@ class RunPlan:
     policy: Policy = Policy.STRICT
     keep_weights: bool = False
     progress: bool = False
+    task_overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """The digest of the weights, or of the file, that the system points at."""
+        return str(adapter_class(self.system.card).fingerprint(settings_of(self.system)))
+
+    def check(self) -> None:
+        """Raise what would stop the run, as far as that can be known before it begins."""
+        test = [labeled.sentence for labeled in self.dataset.splits["test"].sentences]
+        adapter_class(self.system.card).check(settings_of(self.system), test)
 
     def key(self) -> RunKey:
         """Its name in the store; digests the weights it points at."""
-        print_of = adapter_class(self.system.card).fingerprint(settings_of(self.system))
-        identity = identity_of(self.system, print_of, self.dataset, self.policy)
+        identity = identity_of(self.system, self.fingerprint(), self.dataset, self.policy)
         return RunKey(self.dataset.card.name, self.system.name, identity, self.seed)
 
 
@@ -48,7 +58,11 @@ def carry_out(plan: RunPlan, store: Store, key: RunKey) -> bool:
             store.drop_work(key)
             return False
         folder = store.work(key)
-        _Run(plan, key, folder).carry_out()
+        try:
+            _Run(plan, key, folder).carry_out()
+        except UserError:
+            store.drop_work(key)
+            raise
         store.finish(key)
         return True
 
@@ -74,6 +88,7 @@ class _Run:
 
     def carry_out(self) -> None:
         started = datetime.now(UTC)
+        free_memory()
         reset_peak_memory()
         splits = self.dataset.splits
         begin = time.monotonic()
@@ -129,18 +144,18 @@ class _Run:
 
     def record(self, judged: Mapping[str, Judged], cost: dict[str, Any], started: datetime) -> Record:
         system, dataset = self.plan.system, self.dataset
-        chosen = system.settings.get("train", {}).get("choose", "last")
         return Record(
             schema=SCHEMA,
             identity=self.key.identity,
             system=system.name,
-            title=system.title,
+            title=titled(system.title, self.plan.task_overrides),
             adapter=system.card.adapter,
             adapter_version=self.adapter.version,
             preset=system.preset,
             overrides=system.overrides,
+            task_overrides=dict(self.plan.task_overrides),
             settings=system.settings,
-            fingerprint=self.adapter.fingerprint(settings_of(system)),
+            fingerprint=self.plan.fingerprint(),
             sees_gold=isinstance(self.system, GoldSystem),
             task=dataset.card.name,
             task_card=asdict(dataset.card),
@@ -153,7 +168,7 @@ class _Run:
             seed=self.plan.seed,
             policy=self.plan.policy.value,
             scores={split: judgement.summary for split, judgement in judged.items()},
-            choices={} if chosen == "last" else {"epoch": "validation"},
+            choices=dict(self.system.cost().choices),
             cost=cost,
             environment=environment(),
             started=started.isoformat(timespec="seconds"),
@@ -177,7 +192,7 @@ class _TrainLog:
 
     def rows(self) -> list[dict[str, Any]]:
         """Each update once: what was done again after a crash counts as it was done last."""
-        latest = {(row.get("update"), row["epoch"]): row for row in self._read()}
+        latest = {(row.get("update"), "validation_f1" in row): row for row in self._read()}
         return list(latest.values())
 
     def _read(self) -> list[dict[str, Any]]:
@@ -190,6 +205,12 @@ class _TrainLog:
             except ValueError:  # the line that a crash cut off
                 continue
         return found
+
+
+def titled(name: str, task_overrides: Mapping[str, Any]) -> str:
+    """A system's title, with what was changed of the task."""
+    changes = ", ".join(f"{key}={value}" for key, value in sorted(task_overrides.items()))
+    return f"{name} (task: {changes})" if changes else name
 
 
 def _write_lines(path: Path, values: Sequence[Mapping[str, Any]]) -> None:

@@ -14,6 +14,7 @@ from harness.errors import CardError, DataError, UnknownName
 from harness.files import read_text
 
 T = TypeVar("T")
+NAME = r"^[\w][\w.+-]*$"  # of a card: it becomes a folder and a file
 CLOSED = ConfigDict(extra="forbid")  # the pydantic configuration of every settings class
 
 

@@ -20,15 +20,16 @@ from dataclasses import asdict, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from harness.errors import CardError, UnknownName
 from harness.registry import ADAPTERS, card_paths, resolve
-from harness.settings import CLOSED, build, known_keys, merged, nested, read_toml
+from harness.settings import CLOSED, NAME, build, known_keys, merged, nested, read_toml
 
+MACHINE = "machine"  # the table of settings that change how a run is carried out, not what comes out
 _UNMASK = re.compile(r"(?P<model>.+)-unmask-(?P<bits>[01?*\[\]]+)")
 _WILD = re.compile(r"[?*\[]")
 
@@ -37,7 +38,7 @@ _WILD = re.compile(r"[?*\[]")
 class SystemCard:
     """What a card file says. `settings` are the adapter's own; a decoder's card becomes a system with its bits."""
 
-    name: str
+    name: Annotated[str, Field(pattern=NAME)]
     adapter: str
     kind: Literal["encoder", "decoder", "none"] = "none"
     description: str = ""
@@ -56,14 +57,14 @@ class ResolvedSystem:
     card: SystemCard
     settings: dict[str, Any]
     preset: str = ""
+    asked_preset: str = ""
     overrides: dict[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
-        """The name, with what was set by hand."""
-        changes = [f"{key}={value}" for key, value in sorted(self.overrides.items())]
-        if self.preset != self.card.preset:
-            changes.insert(0, f"preset={self.preset}")
+        """The name, with what was set by hand and changes results."""
+        changes = [f"preset={self.asked_preset}"] if self.asked_preset else []
+        changes += [f"{key}={value}" for key, value in sorted(self.overrides.items()) if not key.startswith(MACHINE)]
         return f"{self.name} ({', '.join(changes)})" if changes else self.name
 
 
@@ -77,7 +78,8 @@ def system_names(pattern: str) -> list[str]:
     if not _WILD.search(pattern) or pattern.startswith("file:"):
         _split_name(pattern)
         return [pattern]
-    found = [name for name in known_systems() if not _is_decoder(name) and fnmatch.fnmatch(name, pattern)]
+    plain = [name for name in known_systems() if not _is_decoder(name) and name != "file"]
+    found = fnmatch.filter(plain, pattern)
     if match := _UNMASK.fullmatch(pattern):
         bits = [bits for bits in _bit_strings(match["bits"]) if fnmatch.fnmatch(bits, match["bits"])]
         models = [name for name in known_systems() if _is_decoder(name) and fnmatch.fnmatch(name, match["model"])]
@@ -100,21 +102,23 @@ def resolve_system(name: str, preset: str = "", overrides: Mapping[str, Any] | N
     card, given = _split_name(name)
     kind = adapter_class(card).settings_type
     known = known_keys(kind)
-    takes_presets = bool(card.preset)
-    chosen = preset if preset and takes_presets else card.preset
+    asked = preset if card.preset else ""
+    chosen = asked or card.preset
     own = {key: value for key, value in (overrides or {}).items() if _belongs(key, known)}
-    defaults = _preset(chosen) if chosen else {}
-    layers = [card.settings, defaults] if preset else [defaults, card.settings]  # a preset asked for outranks the card
+    defaults = read_preset(chosen) if chosen else {}
+    layers = [card.settings, defaults] if asked else [defaults, card.settings]  # a preset asked for outranks the card
     values: dict[str, Any] = {}
     for layer in (*layers, given, nested(own)):
         values = merged(values, layer)
     settings = build(kind, values, f"system {name!r}")
-    return ResolvedSystem(name, card, asdict(settings), chosen, own)
+    return ResolvedSystem(_given_name(name, card, given), card, asdict(settings), chosen, asked, own)
 
 
-def system_of(name: str, settings: dict[str, Any]) -> ResolvedSystem:
-    """The system of a stored run, with the settings that it was run with."""
-    return ResolvedSystem(name, _split_name(name)[0], settings)
+def _given_name(name: str, card: SystemCard, given: Mapping[str, Any]) -> str:
+    """A card's own name where it was given by its path."""
+    if ".toml" not in name:
+        return name
+    return f"{card.name}-unmask-{given['unmask']}" if "unmask" in given else card.name
 
 
 def settings_of(system: ResolvedSystem) -> Any:
@@ -122,8 +126,12 @@ def settings_of(system: ResolvedSystem) -> Any:
     return build(adapter_class(system.card).settings_type, system.settings, f"system {system.name!r}")
 
 
-def unused_overrides(keys: Mapping[str, Any], systems: list[ResolvedSystem]) -> None:
-    """Raise UnknownName for an override that no system of the grid knows."""
+def refuse_unused(keys: Mapping[str, Any], preset: str, systems: list[ResolvedSystem]) -> None:
+    """Raise UnknownName for an override that no system of the grid knows, CardError for a preset that none takes."""
+    if preset:
+        read_preset(preset)
+        if not any(system.asked_preset for system in systems):
+            raise CardError(f"--preset {preset}: none of these systems has a card that takes presets.")
     known = {key for system in systems for key in known_keys(adapter_class(system.card).settings_type)}
     for key in keys:
         if not _belongs(key, list(known)):
@@ -165,10 +173,16 @@ def _is_decoder(name: str) -> bool:
 
 
 def _read_card(path: Path) -> SystemCard:
-    return build(SystemCard, read_toml(path), f"the system card {path}")
+    card = build(SystemCard, read_toml(path), f"the system card {path}")
+    if "trust_remote_code" in card.settings.get("model", {}):
+        raise CardError(
+            f"{path}: a card cannot ask for trust_remote_code; say --set model.trust_remote_code=true yourself."
+        )
+    return card
 
 
-def _preset(name: str) -> dict[str, Any]:
+def read_preset(name: str) -> dict[str, Any]:
+    """The settings of a preset. Raises UnknownName."""
     folder = Path(str(files("harness.adapters"))) / "presets"
     known = sorted(path.stem for path in folder.glob("*.toml"))
     if name not in known:

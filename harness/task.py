@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from harness.errors import CardError, UnknownName
 from harness.registry import card_paths
-from harness.settings import CLOSED, build, merged, nested, read_toml
+from harness.settings import CLOSED, NAME, build, merged, nested, read_toml
 
 SPLITS = ("train", "validation", "test")
 
@@ -33,7 +33,7 @@ class TaskCard:
     A split in `holdout` is drawn from train instead: that share of it, by documents where there are documents.
     """
 
-    name: str
+    name: Annotated[str, Field(pattern=NAME)]
     reader: str
     description: str = ""
     version: str = "1"

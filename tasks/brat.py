@@ -8,10 +8,18 @@ from collections import defaultdict
 from pathlib import Path
 
 from harness.tasks.words import Mention, add_text, sentence_of
+from pydantic.dataclasses import dataclass
 
 from harness.errors import DataError
 from harness.files import lines_of, read_text
 from harness.reading import Reading, Request
+from harness.settings import CLOSED, build
+
+
+@dataclass(frozen=True, slots=True, config=CLOSED)
+class Options:
+    encoding: str = "utf-8"
+
 
 _TEXT_BOUND = re.compile(r"T\S*\t(\S+) (\d+ \d+(?:;\d+ \d+)*)\t")
 
@@ -23,14 +31,15 @@ def read(request: Request) -> Reading:
     its last (`discontinuous`), one that runs over a line break stays on the line where it begins (`across-lines`);
     both are counted.
     """
+    options = build(Options, request.options, "the BRAT reader's options")
     reading = Reading()
     for path in request.paths:
-        _read_document(path, request, reading)
+        _read_document(path, options, request, reading)
     return reading
 
 
-def _read_document(path: Path, request: Request, reading: Reading) -> None:
-    text = read_text(path)
+def _read_document(path: Path, options: Options, request: Request, reading: Reading) -> None:
+    text = read_text(path, options.encoding)
     starts = [0]
     for line in text.split("\n"):
         starts.append(starts[-1] + len(line) + 1)
@@ -40,10 +49,14 @@ def _read_document(path: Path, request: Request, reading: Reading) -> None:
             ann, None, f"is missing; every {path.suffix} file needs its .ann (an empty one if it has no mentions)."
         )
     mentions: dict[int, list[Mention]] = defaultdict(list)
-    for mention in _mentions(ann, len(text), reading):
+    for mention in _mentions(ann, options, len(text), reading):
         number = bisect_right(starts, mention.start) - 1
         start, end = starts[number], starts[number + 1] - 1
-        reading.report["across-lines"] += mention.end > end
+        if mention.start == end or not text[start:end].strip():
+            reading.report["white-space-only"] += 1
+            continue
+        if mention.end > end:
+            reading.report["across-lines"] += 1
         inside = Mention(mention.start - start, min(mention.end, end) - start, mention.label, mention.line)
         request.check_label(mention.label, ann, mention.line)
         mentions[number].append(inside)
@@ -53,11 +66,11 @@ def _read_document(path: Path, request: Request, reading: Reading) -> None:
             add_text(reading, request, sentence, mentions[number], ann, number + 1)
 
 
-def _mentions(ann: Path, length: int, reading: Reading) -> list[Mention]:
+def _mentions(ann: Path, options: Options, length: int, reading: Reading) -> list[Mention]:
     found: list[Mention] = []
-    if not ann.stat().st_size:
+    if not ann.read_bytes().strip():
         return found
-    for number, line in lines_of(read_text(ann)):
+    for number, line in lines_of(read_text(ann, options.encoding)):
         if not line.startswith("T"):
             continue
         match = _TEXT_BOUND.match(line)
@@ -65,12 +78,12 @@ def _mentions(ann: Path, length: int, reading: Reading) -> list[Mention]:
             what = f"is no text-bound annotation: {line[:60]!r}."
             raise DataError(ann, number, what, "Expected: T1<TAB>Label start end<TAB>text.")
         offsets = [int(offset) for offset in re.split("[ ;]", match[2])]
-        reading.report["discontinuous"] += len(offsets) > 2
+        if len(offsets) > 2:
+            reading.report["discontinuous"] += 1
         start, end = min(offsets), max(offsets)
         if not start < end <= length:
             raise DataError(
                 ann, number, f"offsets [{start}, {end}) are not inside the text, which has {length} characters."
             )
         found.append(Mention(start, end, match[1], number))
-    reading.report = +reading.report
     return found

@@ -43,7 +43,7 @@ def read(request: Request) -> Reading:
     reading = Reading()
     source = Path(options.id)
     for number, row in enumerate(data, 1):
-        tags = [names[tag] if names else tag for tag in row[options.tags]]
+        tags = [_tag(tag, names, source, number) for tag in row[options.tags]]
         _add(reading, request, options, row, tags, source, number)
     return reading
 
@@ -63,6 +63,15 @@ def _load(options: Options, split: str) -> Any:
             f"The data set {options.id!r} (split {split!r}) could not be loaded: {reason} "
             "Check its id and the connection to the hub, or name a local folder with --set options.id=DIR."
         ) from error
+
+
+def _tag(tag: Any, names: list[str] | None, source: Path, number: int) -> str:
+    """The tag's text. Hidden labels (-1) and numbers without names are refused."""
+    if isinstance(tag, str):
+        return tag
+    if names is None or not isinstance(tag, int) or not 0 <= tag < len(names):
+        raise DataError(source, number, f"{tag!r} is no tag of this data set; are its labels hidden?")
+    return names[tag]
 
 
 def _add(

@@ -101,11 +101,20 @@ HEADS = (
 
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
+class Sizes:
+    """Sentences by split."""
+
+    train: int = 900
+    validation: int = 150
+    test: int = 500
+
+
+@dataclass(frozen=True, slots=True, config=CLOSED)
 class Options:
     """How many sentences each split has, and the seed of the grammar."""
 
     seed: int = 7
-    sizes: dict[str, int] = default(default_factory=lambda: {"train": 900, "validation": 150, "test": 500})
+    sizes: Sizes = default(default_factory=Sizes)
     without_mention: float = 0.1
     negated: float = 0.2
     max_distance: int = 12
@@ -116,7 +125,8 @@ def read(request: Request) -> Reading:
     options = build(Options, request.options, "the options of lookright")
     draw = Random(f"{options.seed}:{request.split}")
     grammar = _Grammar(options, request.split, draw)
-    return Reading([grammar.sentence(f"{request.split}-{number}") for number in range(options.sizes[request.split])])
+    size: int = getattr(options.sizes, request.split)
+    return Reading([grammar.sentence(f"{request.split}-{number}") for number in range(size)])
 
 
 class _Grammar:

@@ -8,19 +8,26 @@ from xml.sax.handler import ContentHandler
 from xml.sax.xmlreader import AttributesImpl, Locator
 
 from harness.tasks.words import Mention, add_text, sentence_of
+from pydantic.dataclasses import dataclass
 
 from harness.errors import DataError
-from harness.files import read_text
 from harness.reading import Reading, Request
+from harness.settings import CLOSED, build
+
+
+@dataclass(frozen=True, slots=True, config=CLOSED)
+class Options:
+    """None: XML names its own encoding."""
 
 
 def read(request: Request) -> Reading:
     """Read restaurant or laptop reviews. Raises DataError for broken XML, with its line, and for wrong offsets."""
+    build(Options, request.options, "the SemEval reader's options")
     reading = Reading()
     for path in request.paths:
         handler = _Sentences(path, request, reading)
         try:
-            xml.sax.parseString(read_text(path).encode(), handler)
+            xml.sax.parse(str(path), handler)
         except xml.sax.SAXParseException as error:
             raise DataError(path, error.getLineNumber(), f"broken XML: {error.getMessage()}.") from error
         if not handler.seen:

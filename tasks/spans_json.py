@@ -5,6 +5,7 @@ The names of the fields are options, so that most corpora (TSA-MD, ACE, OneIE's 
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,16 @@ def read(request: Request) -> Reading:
         raise CardError("The span-JSON reader takes the name of a text field or of a words field: exactly one of them.")
     reading = Reading()
     for path in request.paths:
+        on_line: Counter[int] = Counter()
         for line, item in json_items(path, options.encoding):
-            _add(reading, request, options, item, path, line)
+            on_line[line] += 1
+            place = f"{path.stem}-{line}" + (f".{on_line[line]}" if on_line[line] > 1 else "")
+            _add(reading, request, options, item, place, path, line)
     return reading
 
 
-def _add(reading: Reading, request: Request, options: Options, item: Any, path: Path, line: int) -> None:
-    id = str(field(item, options.id, object, path, line)) if options.id else f"{path.stem}-{line}"
+def _add(reading: Reading, request: Request, options: Options, item: Any, place: str, path: Path, line: int) -> None:
+    id = str(field(item, options.id, object, path, line)) if options.id else place
     document = str(field(item, options.document, object, path, line)) if options.document else None
     mentions = [_mention(span, options, path, line) for span in field(item, options.spans, list, path, line)]
     if options.text:

@@ -75,35 +75,29 @@ def save_tokenizer(folder: Path) -> int:
     return len(fast)
 
 
+def save_tiny(folder: Path, model_type: str, **sizes: int) -> Path:
+    """A model with random weights and its tokenizer, saved as save_pretrained does."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    vocabulary = save_tokenizer(folder)
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        model_type, vocab_size=vocabulary, num_attention_heads=4, max_position_embeddings=512, pad_token_id=0, **sizes
+    )
+    AutoModel.from_config(config).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama of four blocks, 64 wide, with random weights, saved as save_pretrained does."""
-    import torch
-    from transformers import LlamaConfig, LlamaModel
-
-    folder = tmp_path_factory.mktemp("tiny-decoder")
-    size = save_tokenizer(folder)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=size, hidden_size=64, intermediate_size=128, num_hidden_layers=4, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=512, pad_token_id=0,
-    )  # fmt: skip
-    LlamaModel(config).save_pretrained(folder)
-    return folder
+    """A Llama of four blocks, 64 wide (what 4-bit kernels ask for at least)."""
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4, "num_key_value_heads": 2}
+    return save_tiny(tmp_path_factory.mktemp("tiny-decoder"), "llama", **sizes)
 
 
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of two blocks, 32 wide, with random weights."""
-    import torch
-    from transformers import BertConfig, BertModel
-
-    folder = tmp_path_factory.mktemp("tiny-encoder")
-    size = save_tokenizer(folder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=size, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        max_position_embeddings=512, pad_token_id=0,
-    )  # fmt: skip
-    BertModel(config).save_pretrained(folder)
-    return folder
+    """A BERT of two blocks, 32 wide."""
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    return save_tiny(tmp_path_factory.mktemp("tiny-encoder"), "bert", **sizes)

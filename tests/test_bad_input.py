@@ -46,6 +46,8 @@ FILES: dict[str, tuple[str, str, str | bytes, list[str]]] = {
     "unknown label": ("columns", "", "Ann B-PRE\n", ["train.txt:1", "'PRE'", "Did you mean PER"]),
     "empty file": ("columns", "", "", ["train.txt", "empty"]),
     "white space only": ("columns", "", " \n\n \n", ["train.txt", "empty"]),
+    "documents alone": ("columns", "", "-DOCSTART- O\n\n-DOCSTART- O\n", ["has no sentence"]),
+    "option that a reader lacks": ("semeval", "bogus = 3", GOOD, ["bogus"]),
     "empty word": ("columns", 'separator = "tab"', "Ann\tB-PER\n\tO\n", ["train.txt:2", "word is empty"]),
     "unknown option": ("columns", "colums = 2", GOOD, ["colums", "Did you mean columns"]),
     "unknown scheme": ("columns", 'scheme = "IOB3"', GOOD, ["scheme", "IOB3"]),
@@ -159,6 +161,11 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "nothing to check": ("check", ["--task"]),
     "name for a card": ("new task Bad/Name", ["Bad/Name"]),
     "missing gold": ("score --gold nowhere --pred nowhere", ["nowhere", "cannot be read"]),
+    "device": ("run -s minilm -t lookright --set machine.device=gpu", ["machine.device", "'gpu'"]),
+    "betas": ("run -s minilm -t lookright --set train.betas=[2,3]", ["train.betas"]),
+    "eps": ("run -s minilm -t lookright --set train.eps=-1", ["train.eps"]),
+    "optimizer of a GPU": ("run -s minilm -t lookright --set train.optimizer=paged-adamw-8bit", ["GPU only"]),
+    "unused option of show": ("show lookright --set bogus=1", ["bogus"]),
     "limit": ("run -s gazetteer -t lookright --limit 0", ["--limit"]),
 }
 
@@ -184,6 +191,13 @@ PAIRS: dict[str, tuple[str, str, str, list[str]]] = {
     "tags too few": (GOOD, "p.jsonl", '{"tags": ["O"]}\n{"tags": ["O"]}', ["p.jsonl:1", "1 tags for the 2 words"]),
     "predictions too few": (GOOD, "p.jsonl", '{"tags": ["O", "O"]}\n', ["p.jsonl", "1 predictions for 2"]),
     "no prediction": (GOOD, "p.jsonl", '{"x": 1}\n{"x": 1}', ["p.jsonl:1", "no prediction"]),
+    "scores in words": (
+        GOOD,
+        "p.jsonl",
+        '{"spans": [[0, 1, "X"]], "scores": ["high"]}\n' * 2,
+        ["p.jsonl:1", "no prediction"],
+    ),
+    "unseen words that are not there": (GOOD, "p.jsonl", '{"spans": [], "unseen": [5]}\n' * 2, ["p.jsonl:1", "unseen"]),
     "a broken span": (GOOD, "p.jsonl", '{"spans": [[0, 1]]}\n{"spans": []}', ["p.jsonl:1", "no prediction"]),
     "an unknown id": (GOOD, "p.jsonl", '{"id": "x", "spans": []}\n', ["p.jsonl:1", "'x'"]),
     "an id twice": (GOOD, "p.jsonl", '{"id": "gold-1", "spans": []}\n' * 2, ["p.jsonl:2", "twice"]),
@@ -198,6 +212,26 @@ def test_predictions_that_do_not_fit(name: str, tmp_path: Path, harness: Callabl
     (tmp_path / "gold.txt").write_text(gold, encoding="utf-8")
     (tmp_path / file).write_text(predictions, encoding="utf-8")
     refused(harness("score", "--gold", tmp_path / "gold.txt", "--pred", tmp_path / file), says)
+
+
+def test_predictions_that_do_not_fit_a_task_leave_nothing_behind(
+    tmp_path: Path, harness: Callable[..., Result]
+) -> None:
+    (tmp_path / "p.jsonl").write_text('{"id": "x", "spans": []}\n', encoding="utf-8")
+    result = harness("run", "-s", f"file:{tmp_path / 'p.jsonl'}", "-t", "lookright", "--runs", tmp_path / "runs")
+    refused(result, ["p.jsonl:1", "'x'"])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_patterns_of_files_must_stay_in_their_folder(tmp_path: Path, harness: Callable[..., Result]) -> None:
+    text = CARD.format(reader="columns", options="").replace('"train.txt"', '"/etc/*.conf"')
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    refused(harness("check", "-t", tmp_path / "mine.toml", "--data", tmp_path), ["/etc/*.conf", "relative"])
+
+
+def test_names_of_cards_cannot_leave_their_folder(tmp_path: Path, harness: Callable[..., Result]) -> None:
+    (tmp_path / "mine.toml").write_text('name = "../evil"\nreader = "columns"\n', encoding="utf-8")
+    refused(harness("check", "-t", tmp_path / "mine.toml"), ["../evil"])
 
 
 def test_weights_in_pickle_files_are_never_loaded(tmp_path: Path, harness: Callable[..., Result]) -> None:

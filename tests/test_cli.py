@@ -155,12 +155,52 @@ def test_settings_of_the_machine_are_no_part_of_a_runs_identity(
 
 
 def test_a_failed_run_does_not_stop_the_others(tiny_decoder: Path, tmp_path: Path, harness: Harness) -> None:
-    systems = ["-s", "smollm2-unmask-00000", "-s", "gazetteer"]
-    result = harness("run", *systems, "-t", "lookright", "--runs", tmp_path, *tiny(tiny_decoder))
+    systems = ["-s", "smollm2-unmask-01", "-s", "gazetteer"]
+    options = tiny(tiny_decoder, 'lora.targets=["no_such_module"]')
+    result = harness("run", *systems, "-t", "lookright", "--runs", tmp_path, *options)
     assert result.code == 1
-    assert "only 4 blocks" in result.err
+    assert "no_such_module" in result.err
     assert "Traceback" not in result.err
     assert list(records(tmp_path)) == ["gazetteer 120"]
+
+
+def test_what_cannot_run_is_refused_before_anything_does(tiny_decoder: Path, tmp_path: Path, harness: Harness) -> None:
+    systems = ["-s", "gazetteer", "-s", "smollm2-unmask-00000"]
+    result = harness("run", *systems, "-t", "lookright", "--runs", tmp_path / "runs", *tiny(tiny_decoder))
+    assert result.code == 2
+    assert "only 4 blocks" in result.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_limit_that_leaves_nothing_out_is_no_limit(tmp_path: Path, harness: Harness) -> None:
+    for limit in (["--limit", "5000"], []):
+        result = harness("run", "-s", "gazetteer", "-t", "lookright", "--runs", tmp_path, "--json", *limit)
+        assert json.loads(result.out)[0]["limit"] is None
+    assert "already in the store" in result.err
+
+
+def test_other_training_data_is_told_apart_on_the_board(tmp_path: Path, harness: Harness) -> None:
+    for size in (100, 200):
+        harness("run", "-s", "gazetteer", "-t", "lookright", "--runs", tmp_path, "--set", f"options.sizes.train={size}")
+    board = markdown(Store(tmp_path), "lookright")
+    assert board.count("\n## `span-f1") == 1
+    assert "sizes.train=100)" in board
+    assert "sizes.train=200)" in board
+
+
+def test_presets_that_nobody_takes_are_refused_and_those_asked_for_are_named(harness: Harness) -> None:
+    assert "none of these systems" in harness("run", "-s", "gazetteer", "-t", "lookright", "--preset", "paper").err
+    assert json.loads(harness("show", "minilm", "--preset", "full", "--json").out)["asked_preset"] == "full"
+
+
+def test_code_of_a_model_runs_only_when_the_user_asks_for_it(tmp_path: Path, harness: Harness) -> None:
+    card = (
+        'name = "x"\nadapter = "tagger"\nkind = "encoder"\n[settings.model]\npath = "a/b"\ntrust_remote_code = true\n'
+    )
+    (tmp_path / "x.toml").write_text(card, encoding="utf-8")
+    result = harness("check", "-s", tmp_path / "x.toml")
+    assert result.code == 2
+    assert "--set model.trust_remote_code=true" in result.err
 
 
 def test_boards_are_rebuilt_from_the_store_alone(grid: Path, tmp_path: Path, harness: Harness) -> None:
@@ -259,16 +299,25 @@ def test_score_on_files_is_seqevals_strict_score(tmp_path: Path, harness: Harnes
         found = json.loads(harness("score", *paths, "--json").out)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # the gold of a file is repaired as conlleval reads it, since nothing may leave the denominator
-            repaired = [_as_conlleval(tags) for tags in gold]
-            assert found["f1"] == 100 * f1_score(repaired, predicted, mode="strict", scheme=IOB2)
+            assert found["f1"] == 100 * f1_score(gold, predicted, mode="strict", scheme=IOB2)
 
 
-def _as_conlleval(tags: list[str]) -> list[str]:
-    from harness.decode import Policy, decode_tags
-    from harness.schemes import encode
+def test_what_was_invalid_in_the_gold_of_a_file_is_told(tmp_path: Path, harness: Harness) -> None:
+    path = write_columns(tmp_path / "g.conll", [["I-PER", "B-LOC"]])
+    strict, lenient = (
+        json.loads(harness("score", "--gold", path, "--pred", path, "--policy", policy, "--json").out)
+        for policy in ("strict", "conlleval")
+    )
+    assert (strict["counts"]["gold"], lenient["counts"]["gold"]) == (1, 2)
+    assert strict["gold_changes"] == {"repaired-no-begin": 1}
+    assert "gold changed: repaired-no-begin 1" in harness("score", "--gold", path, "--pred", path).out
 
-    return encode(decode_tags(tags, policy=Policy.CONLLEVAL).spans, len(tags))
+
+def test_score_splits_columns_where_it_is_told(tmp_path: Path, harness: Harness) -> None:
+    (tmp_path / "g.tsv").write_text("New York\tB-LOC\nof\u00a0old\tO\n", encoding="utf-8")
+    arguments = ["score", "--gold", tmp_path / "g.tsv", "--pred", tmp_path / "g.tsv"]
+    assert harness(*arguments).code == 2
+    assert "micro  100.00" in harness(*arguments, "--separator", "tab").out
 
 
 def test_score_reads_other_schemes_columns_and_json(tmp_path: Path, harness: Harness) -> None:
@@ -317,7 +366,11 @@ def test_a_preset_asked_for_outranks_the_card(harness: Harness) -> None:
 def test_ls_lists_what_there_is(grid: Path, harness: Harness) -> None:
     assert "smollm2-unmask-<bits>" in harness("ls", "systems").out
     assert "lookright" in harness("ls", "tasks").out
-    assert len(json.loads(harness("ls", "runs", "--runs", grid, "--json").out)) == 5
+    runs = json.loads(harness("ls", "runs", "--runs", grid, "--json").out)
+    assert len(runs) == 5
+    assert json.loads(harness("show", runs[0]["run"], "--runs", grid, "--json").out)["task"] == "lookright"
+    identity = runs[0]["run"].split("/")[2]
+    assert json.loads(harness("show", identity, "--runs", grid, "--json").out)["identity"] == identity
 
 
 def test_hostile_names_are_text_on_the_board(tmp_path: Path, harness: Harness) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.commands.run import quiet_libraries
+from harness.commands.quiet import quiet_libraries
 from harness.commands.tables import columns
 from harness.dataset import Dataset, Split, load_dataset
 from harness.errors import CardError, MissingModel
 from harness.settings import parse_overrides
-from harness.system import adapter_class, resolve_system, settings_of, system_names, unused_overrides
+from harness.system import adapter_class, refuse_unused, resolve_system, settings_of, system_names
 from harness.task import is_task_key, task_card, task_names
 
 
@@ -31,11 +31,11 @@ def check_all(
         dataset = load_dataset(task_card(name, on_tasks), data)
         found["tasks"][dataset.card.name] = _task(dataset)
     resolved = [resolve_system(name, "", on_systems) for pattern in systems for name in system_names(pattern)]
-    if on_systems:
-        unused_overrides(on_systems, resolved)
+    refuse_unused(on_systems, "", resolved)
     for system in resolved:
         if lack := adapter_class(system.card).missing(settings_of(system)):
             raise MissingModel(lack)
+        adapter_class(system.card).check(settings_of(system), [])
         found["systems"][system.name] = {"ready": True}
     print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else _text(found))
     return 0
@@ -51,19 +51,18 @@ def _task(dataset: Dataset) -> dict[str, Any]:
 def _split(dataset: Dataset, name: str, split: Split) -> dict[str, Any]:
     documents = {labeled.sentence.document for labeled in split.sentences} - {None}
     expected = dataset.card.expected.get(name)
-    kept, overlapping = split.spans.total(), split.report.get("overlapping", 0)
     result: dict[str, Any] = {
         "sentences": len(split.sentences),
         "words": sum(len(labeled.sentence.words) for labeled in split.sentences),
         "documents": len(documents),
-        "spans": kept,
+        "spans": split.spans.total(),
         "spans_by_label": dict(split.spans.most_common()),
         "changes": dict(split.report),
         "hash": split.hash,
     }
-    if expected is not None and name not in dataset.card.holdout:
-        spans = kept + overlapping if expected.spans is not None else None
-        result["as_published"] = (len(split.sentences), spans) == (expected.sentences, expected.spans)
+    if expected is not None and name in dataset.as_read:
+        sentences, spans = dataset.as_read[name]
+        result["as_published"] = sentences == expected.sentences and expected.spans in (None, spans)
     return result
 
 

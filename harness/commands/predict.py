@@ -8,16 +8,17 @@ from pathlib import Path
 
 from harness.contracts import Context
 from harness.decode import decode, policy_of
-from harness.errors import UserError
+from harness.errors import DataError, MissingModel, UserError
 from harness.files import lines_of, read_text
+from harness.registry import ADAPTERS, resolve
+from harness.settings import build
 from harness.spans import Sentence
 from harness.store import WEIGHTS, Store, read_record
-from harness.system import adapter_class, settings_of, system_of
 
 
 def predict_lines(runs: Path, run: str, file: Path | None, words: bool) -> None:
     """Print a JSON object for each line that has a word in it: its text, its words, its spans."""
-    from harness.commands.run import quiet_libraries
+    from harness.commands.quiet import quiet_libraries
 
     quiet_libraries()
     folder = Store(runs).find(run)
@@ -27,19 +28,31 @@ def predict_lines(runs: Path, run: str, file: Path | None, words: bool) -> None:
         raise UserError(
             f"The run {folder} kept no weights. Run it again with --save and another --runs folder to keep them."
         )
-    text = read_text(file) if file else sys.stdin.read()
+    text = read_text(file) if file else _standard_input()
     sentences = [_sentence(line, number, words) for number, line in lines_of(text) if line.strip()]
     if not sentences:
         raise UserError("There is no text to label: give a file with a sentence a line, or pipe it in.")
-    system = system_of(record.system, record.settings)
+    adapter = resolve(ADAPTERS, "adapter", record.adapter)
+    settings = build(adapter.settings_type, record.settings, f"the settings of {folder}")
+    if lack := adapter.missing(settings):
+        raise MissingModel(lack)
+    if adapter.fingerprint(settings) != record.fingerprint:
+        raise MissingModel(f"What {folder} was trained on top of has changed since; its weights fit no more.")
     context = Context(record.labels, record.seed, folder, lambda row: None, lambda outputs: 0.0)
-    model = adapter_class(system.card)(settings_of(system), context)
+    model = adapter(settings, context)
     model.load(weights)
     policy = policy_of(record.policy)
     for sentence, output in zip(sentences, model.predict(sentences), strict=True):
         spans = decode(output, sentence, record.labels, policy).spans
         found = [{"start": s.start, "end": s.end, "label": s.label, "text": sentence.surface(s)} for s in spans]
         print(json.dumps({"text": sentence.text, "words": sentence.words, "spans": found}, ensure_ascii=False))
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise DataError("standard input", None, f"byte {error.start} is not valid UTF-8.") from error
 
 
 def _sentence(line: str, number: int, words: bool) -> Sentence:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.board import entries
+from harness.commands.quiet import quiet_libraries
 from harness.commands.tables import print_table
 from harness.dataset import Dataset, load_dataset
 from harness.decode import policy_of
@@ -18,7 +18,7 @@ from harness.errors import CardError, MissingData, MissingModel, UserError
 from harness.runner import RunPlan, carry_out
 from harness.settings import parse_overrides
 from harness.store import RunKey, Store, read_record
-from harness.system import ResolvedSystem, adapter_class, resolve_system, settings_of, system_names, unused_overrides
+from harness.system import ResolvedSystem, adapter_class, refuse_unused, resolve_system, settings_of, system_names
 from harness.task import TaskCard, is_task_key, task_card, task_names
 
 FIRST_SEED = 120
@@ -47,19 +47,22 @@ def run_grid(options: GridOptions) -> int:
     overrides = parse_overrides(list(options.set))
     on_tasks = {key: value for key, value in overrides.items() if is_task_key(key)}
     on_systems = {key: value for key, value in overrides.items() if not is_task_key(key)}
-    cards = [task_card(name, on_tasks) for pattern in options.tasks for name in task_names(pattern)]
+    tasks = dict.fromkeys(name for pattern in options.tasks for name in task_names(pattern))
+    cards = [task_card(name, on_tasks) for name in tasks]
     names = list(dict.fromkeys(name for pattern in options.systems for name in system_names(pattern)))
     systems = [resolve_system(name, options.preset, on_systems) for name in names]
-    unused_overrides(on_systems, systems)
+    refuse_unused(on_systems, options.preset, systems)
     seeds = seeds_of(options.seeds)
     policy = policy_of(options.policy)
     datasets = _ready(cards, systems, options)
     plans = [
-        RunPlan(dataset, system, seed, policy, options.save, sys.stderr.isatty())
+        RunPlan(dataset, system, seed, policy, options.save, sys.stderr.isatty(), on_tasks)
         for dataset in datasets
         for system in systems
-        for seed in (seeds if adapter_class(system.card).seeded else seeds[:1])
+        for seed in (seeds if adapter_class(system.card).seeded else [FIRST_SEED])
     ]
+    for plan in plans:
+        plan.check()
     failed, keys = _carry_out_all(plans, Store(options.runs))
     _report(Store(options.runs), keys, options.json)
     return 1 if failed else 0
@@ -78,19 +81,6 @@ def seeds_of(text: str) -> list[int]:
     if not 1 <= numbers[0] <= 100:
         raise CardError(f"--seeds {text} would be {text} runs; for the seed {text} alone write --seeds {text},")
     return list(range(FIRST_SEED, FIRST_SEED + numbers[0]))
-
-
-def quiet_libraries() -> None:
-    """Keep other packages' bars and advice out of our output; their warnings of trouble stay."""
-    import logging
-    import warnings
-
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", category=FutureWarning)
 
 
 def _ready(cards: Sequence[TaskCard], systems: Sequence[ResolvedSystem], options: GridOptions) -> list[Dataset]:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness.columns import Layout
 from harness.commands.tables import columns
-from harness.decode import policy_of
+from harness.decode import Policy, policy_of
 from harness.errors import DataError
 from harness.files import json_items
 from harness.predictions import read_predictions
 from harness.protocol import SplitScore, judge, signature
-from harness.reading import Request
+from harness.reading import Reading, Request
 from harness.registry import READERS, resolve
 from harness.schemes import scheme_of
-from harness.spans import Labeled
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,36 +30,30 @@ class ScoreOptions:
     pred_scheme: str
     gold_column: int
     pred_column: int
+    separator: Literal["white-space", "tab", "space"]
     policy: str
     json: bool
 
 
 def score_files(options: ScoreOptions) -> None:
-    """Score predictions against gold and print the result. Labels are those of the gold."""
+    """Score predictions against gold and print the result. Invalid tags are read by the policy on both sides."""
     policy = policy_of(options.policy)
-    gold = _gold(options)
-    layout = Layout(tag=options.pred_column)
+    reading = _gold(options, policy)
+    gold = reading.sentences
+    if not gold:
+        raise DataError(options.gold, None, "holds no sentence.")
+    layout = Layout(tag=options.pred_column, separator=options.separator)
     outputs = read_predictions(options.pred, [lab.sentence for lab in gold], layout, scheme_of(options.pred_scheme))
-    labels = _Everything()
     digest = hashlib.sha256(options.gold.read_bytes()).hexdigest()
-    summary = judge(gold, outputs, labels, signature(options.gold.stem, digest, policy), policy).summary
-    print(json.dumps(asdict(summary), indent=2, ensure_ascii=False) if options.json else _text(summary))
+    summary = judge(gold, outputs, None, signature(options.gold.stem, digest, policy), policy).summary
+    changes = dict(reading.report)
+    if options.json:
+        print(json.dumps({**asdict(summary), "gold_changes": changes}, indent=2, ensure_ascii=False))
+    else:
+        print(_text(summary, changes))
 
 
-class _Everything(Sequence[str]):
-    """Holds every label: two files name no task whose labels could be unknown."""
-
-    def __contains__(self, item: object) -> bool:
-        return True
-
-    def __len__(self) -> int:
-        return 0
-
-    def __getitem__(self, index: Any) -> Any:
-        raise IndexError(index)
-
-
-def _gold(options: ScoreOptions) -> list[Labeled]:
+def _gold(options: ScoreOptions, policy: Policy) -> Reading:
     path = options.gold
     if path.suffix in (".json", ".jsonl"):
         _, first = next(json_items(path), (1, None))
@@ -72,23 +64,29 @@ def _gold(options: ScoreOptions) -> list[Labeled]:
         request = Request("gold", (path,), {}, fields)
     else:
         reader, scheme = "columns", scheme_of(options.gold_scheme)
-        request = Request("gold", (path,), {}, {"tag": options.gold_column, "scheme": scheme})
-    return list(resolve(READERS, "reader", reader)(request).sentences)
+        columns_of = {"tag": options.gold_column, "scheme": scheme, "separator": options.separator, "repair": policy}
+        request = Request("gold", (path,), {}, columns_of)
+    found: Reading = resolve(READERS, "reader", reader)(request)
+    return found
 
 
-def _text(summary: SplitScore) -> str:
+def _text(summary: SplitScore, changes: dict[str, int]) -> str:
     head = ["", "F1", "P", "R", "gold", "predicted", "matched"]
     low, high = summary.interval
     micro = {"f1": summary.f1, "precision": summary.precision, "recall": summary.recall, **summary.counts}
     rows = [_row(name, values) for name, values in [("micro", micro), *summary.labels.items()]]
-    errors = ", ".join(f"{name} {count}" for name, count in summary.errors.items())
-    repairs = ", ".join(f"{name} {count}" for name, count in summary.decoding.items()) or "none"
+    errors = _counts(summary.errors)
+    repairs, gold = (_counts(counts) for counts in (summary.decoding, changes))
     return (
         f"{columns([head, *rows])}\n\n"
         f"macro F1 {summary.macro_f1:.2f}; 95% interval of the micro F1 {low:.2f} to {high:.2f}\n"
         f"{summary.sentences} sentences, {summary.words} words\n"
-        f"errors: {errors}\ninvalid tags: {repairs}\n{summary.signature}"
+        f"errors: {errors}\npredictions changed: {repairs}\ngold changed: {gold}\n{summary.signature}"
     )
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "nothing"
 
 
 def _row(name: str, values: dict[str, Any]) -> list[str]:

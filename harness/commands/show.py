@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.commands.tables import columns
-from harness.errors import UnknownName
+from harness.errors import UnknownName, UserError
 from harness.registry import card_paths
-from harness.settings import parse_overrides
+from harness.settings import parse_overrides, read_toml
 from harness.store import Store, read_record
-from harness.system import known_systems, resolve_system, unused_overrides
-from harness.task import is_task_key, task_card
+from harness.system import known_systems, refuse_unused, resolve_system, system_names
+from harness.task import task_card
 
 THINGS = ("systems", "tasks", "runs")
 
@@ -74,18 +74,31 @@ def _cell(value: Any) -> str:
 def show_thing(name: str, runs: Path, preset: str, pairs: Sequence[str], as_json: bool) -> None:
     """Print the resolved card of a system or task, or the record of a run."""
     overrides = parse_overrides(list(pairs))
-    if name in card_paths("task"):
-        values = asdict(task_card(name, {key: value for key, value in overrides.items() if is_task_key(key)}))
-    elif "/" in name and not name.startswith("file:") and not name.endswith(".toml"):
+    if name in card_paths("task") or (name.endswith(".toml") and "reader" in read_toml(Path(name))):
+        values = asdict(task_card(name, overrides))
+    elif _is_run(name, runs):
         values = asdict(read_record(Store(runs).find(name)))
     else:
         system = resolve_system(name, preset, overrides)
-        unused_overrides(overrides, [system])
+        refuse_unused(overrides, preset, [system])
         values = asdict(system)
     if as_json:
         print(json.dumps(values, indent=2, ensure_ascii=False, default=str))
     else:
         print("\n".join(_outline(values)))
+
+
+def _is_run(name: str, runs: Path) -> bool:
+    """Whether the name is a run's: a path, or a part of one that is no system's name."""
+    if name.startswith("file:") or name.endswith(".toml"):
+        return False
+    if "/" in name:
+        return True
+    try:
+        system_names(name)
+    except UserError:
+        return any(name in str(folder.relative_to(runs)) for folder in Store(runs).folders())
+    return False
 
 
 def _outline(values: dict[str, Any], indent: str = "") -> list[str]:

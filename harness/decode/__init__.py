@@ -16,11 +16,14 @@ __all__ = ["DECODE_VERSION", "Decoded", "Policy", "decode", "decode_tags", "poli
 DECODE_VERSION = 1
 
 
-def decode(output: RawOutput, sentence: Sentence, labels: Collection[str], policy: Policy = Policy.STRICT) -> Decoded:
+def decode(
+    output: RawOutput, sentence: Sentence, labels: Collection[str] | None, policy: Policy = Policy.STRICT
+) -> Decoded:
     """Turn a raw output into spans on the sentence's words.
 
-    Spans of labels that the task does not have are dropped and counted as `unknown-label`. Words that the system
-    declares unseen are counted; spans that touch them are dropped, so that they are scored as O.
+    Spans of labels that the task does not have (`labels`; None where it has any) are dropped and counted as
+    `unknown-label`. Words that the system declares unseen are counted; spans that touch them are dropped, so that they
+    are scored as O.
     Raises ValueError when the output does not fit the sentence (a bug of the system, not of the model).
     """
     if isinstance(output, Tags):
@@ -33,12 +36,14 @@ def decode(output: RawOutput, sentence: Sentence, labels: Collection[str], polic
     else:
         decoded = decode_spans(output, sentence)
     unseen = set(output.unseen)
+    if not unseen <= set(range(len(sentence.words))):
+        raise ValueError(f"sentence {sentence.id} has no word {max(unseen, key=abs)}, which was declared unseen")
     report = Counter(decoded.report)
     if unseen:
         report["unseen-word"] = len(unseen)
     kept = []
     for span in decoded.spans:
-        if span.label not in labels:
+        if labels is not None and span.label not in labels:
             report["unknown-label"] += 1
         elif unseen.isdisjoint(range(span.start, span.end)):
             kept.append(span)

@@ -107,3 +107,8 @@ def test_a_word_that_the_tokenizer_drops_is_still_read() -> None:
 def test_too_much_overlap_is_refused(byte_level: PreTrainedTokenizerFast) -> None:
     with pytest.raises(CardError, match="at most half"):
         SubwordEncoder(byte_level, 16, 9)
+
+
+def test_a_words_text_is_never_a_special_token(byte_level: PreTrainedTokenizerFast) -> None:
+    window = SubwordEncoder(byte_level, 64, 8).windows([["we", "</s>", "soup"]])[0]
+    assert byte_level.eos_token_id not in window.ids

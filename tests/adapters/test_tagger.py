@@ -188,6 +188,33 @@ def test_the_best_epoch_on_validation_can_be_kept(tiny_decoder: Path, tmp_path: 
     assert all(torch.equal(final[name], kept[1][name]) for name in final)
 
 
+def test_a_run_cut_off_while_choosing_an_epoch_keeps_the_best_so_far(tiny_decoder: Path, tmp_path: Path) -> None:
+    scores = iter([30.0, Crash(), 20.0, 10.0])
+    kept: list[dict[str, torch.Tensor]] = []
+
+    def validation_f1(_: Sequence[RawOutput]) -> float:
+        kept.append(checkpoint.trained_state(made.model))
+        score = next(scores)
+        if isinstance(score, Crash):
+            raise score
+        return score
+
+    settings = {"epochs": 3, "choose": "best-validation"}
+    made = tagger(tiny_decoder, tmp_path, validation_f1=validation_f1, train=settings)
+    with pytest.raises(Crash):
+        made.fit(corpus(24), corpus(8, seed=1))
+    made = tagger(tiny_decoder, tmp_path, validation_f1=validation_f1, train=settings)
+    made.fit(corpus(24), corpus(8, seed=1))
+    final = checkpoint.trained_state(made.model)
+    assert all(torch.equal(final[name], kept[0][name]) for name in final)
+
+
+def test_words_longer_than_a_window_are_counted(tiny_decoder: Path, tmp_path: Path) -> None:
+    made = fitted(tiny_decoder, tmp_path)
+    made.predict([Sentence("s", ("we", "z" * 300))])
+    assert made.cost().notes == {"cut_words": 1}
+
+
 def test_long_sentences_are_covered_whole(trained: Tagger) -> None:
     long = Sentence("long", tuple(["we", "loved", "the", "soup"] * 100))
     output = trained.predict([long])[0]
@@ -214,7 +241,6 @@ def test_a_tracker_that_is_not_installed_is_named_before_anything_is_loaded() ->
     [
         ({"lora": {"targets": ["no_such_module"]}}, "does not fit this model"),
         ({"train": {"method": "full"}, "model": {"quantization": "nf4"}}, "4-bit weights"),
-        ({"train": {"optimizer": "paged-adamw-8bit"}}, "runs on a GPU only"),
         ({"unmask": "0" * 9}, "only 4 blocks"),
         ({"model": {"attention": "telepathy"}}, "cannot be loaded"),
     ],
@@ -222,7 +248,5 @@ def test_a_tracker_that_is_not_installed_is_named_before_anything_is_loaded() ->
 def test_settings_that_do_not_fit_are_refused(
     tiny_decoder: Path, tmp_path: Path, over: dict[str, Any], reason: str
 ) -> None:
-    if torch.cuda.is_available() and "optimizer" in str(over):
-        pytest.skip("there is a GPU")
     with pytest.raises(CardError, match=reason):
         fitted(tiny_decoder, tmp_path, **over)

@@ -232,3 +232,29 @@ def test_errors_name_the_line_of_an_item_inside_an_array(tmp_path: Path) -> None
     path = write(tmp_path / "x.json", '[\n {"words": ["a"], "spans": []},\n\n {"words": [], "spans": []}\n]')
     with pytest.raises(DataError, match=r"x\.json:4: the sentence is empty"):
         read("spans-json", path, words="words")
+
+
+def test_an_array_on_one_line_gives_each_item_its_own_id(tmp_path: Path) -> None:
+    item = {"words": ["a"], "spans": []}
+    reading = read("spans-json", write(tmp_path / "x.json", json.dumps([item, item, item])), words="words")
+    assert [labeled.sentence.id for labeled in reading.sentences] == ["x-1", "x-1.2", "x-1.3"]
+
+
+def test_hidden_labels_of_the_hub_are_refused(tmp_path: Path) -> None:
+    from datasets import ClassLabel, Dataset, Features, Sequence, Value
+
+    features = Features({"tokens": Sequence(Value("string")), "ner_tags": Sequence(ClassLabel(names=["O", "B-X"]))})
+    Dataset.from_dict({"tokens": [["a"]], "ner_tags": [[-1]]}, features).to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(DataError, match="hidden"):
+        resolve(READERS, "reader", "hub")(Request("train", (), {}, {"id": str(tmp_path)}))
+
+
+def test_brat_mentions_of_nothing_are_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.txt", "Ann\n \nran")
+    write(tmp_path / "d.ann", "T1\tX 3 5\t \nT2\tX 4 5\t \n")
+    assert read("brat", path).report == {"white-space-only": 2}
+
+
+def test_words_keep_their_unusual_spaces(tmp_path: Path) -> None:
+    reading = read("columns", write(tmp_path / "x.conll", "a\u00a0b  O\nc\u3000d\tB-X\n"))
+    assert reading.sentences[0].sentence.words == ("a\u00a0b", "c\u3000d")
