@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
+import sys
 import tempfile
+from contextlib import redirect_stderr
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -47,8 +50,10 @@ def folder_of(name: str) -> Path:
     with FileLock(home / f".{folder.name}.lock"):
         if not folder.exists():
             aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=home))
+            print(f"harness: converting the embedded model {name} (once, half a minute)", file=sys.stderr, flush=True)
             try:
-                _convert(source, aside)
+                with redirect_stderr(io.StringIO()):  # the bars of transformers
+                    _convert(source, aside)
                 aside.replace(folder)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
