@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from seqeval.metrics import f1_score
-from seqeval.scheme import IOB2
 
 from conftest import Result
 from harness.board import markdown
-from harness.schemes import tags_of
 from harness.store import Store
 from harness.system import system_names
 
@@ -271,83 +266,6 @@ def test_predict_tokenizes_raw_text(grid: Path, tmp_path: Path, harness: Harness
         ["We", "loved", "the", "squid", "'s", "sauce", "."],
         ["\U0001f600", "ok"],
     ]
-
-
-def random_tags(draw: random.Random, count: int) -> list[list[str]]:
-    tags = tags_of(("PER", "LOC"))
-    return [[draw.choice(tags) for _ in range(draw.randint(1, 9))] for _ in range(count)]
-
-
-def write_columns(path: Path, sentences: list[list[str]]) -> Path:
-    path.write_text(
-        "\n\n".join("\n".join(f"w{i} {tag}" for i, tag in enumerate(s)) for s in sentences) + "\n", encoding="utf-8"
-    )
-    return path
-
-
-def test_score_on_files_is_seqevals_strict_score(tmp_path: Path, harness: Harness) -> None:
-    draw = random.Random(5)
-    for _ in range(20):
-        gold = random_tags(draw, 30)
-        predicted = [[draw.choice([tag, *tags_of(("PER", "LOC"))]) for tag in sentence] for sentence in gold]
-        paths = [
-            "--gold",
-            write_columns(tmp_path / "g.conll", gold),
-            "--pred",
-            write_columns(tmp_path / "p.conll", predicted),
-        ]
-        found = json.loads(harness("score", *paths, "--json").out)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            assert found["f1"] == 100 * f1_score(gold, predicted, mode="strict", scheme=IOB2)
-
-
-def test_what_was_invalid_in_the_gold_of_a_file_is_told(tmp_path: Path, harness: Harness) -> None:
-    path = write_columns(tmp_path / "g.conll", [["I-PER", "B-LOC"]])
-    strict, lenient = (
-        json.loads(harness("score", "--gold", path, "--pred", path, "--policy", policy, "--json").out)
-        for policy in ("strict", "conlleval")
-    )
-    assert (strict["counts"]["gold"], lenient["counts"]["gold"]) == (1, 2)
-    assert strict["gold_changes"] == {"repaired-no-begin": 1}
-    assert "gold changed: repaired-no-begin 1" in harness("score", "--gold", path, "--pred", path).out
-
-
-def test_score_splits_columns_where_it_is_told(tmp_path: Path, harness: Harness) -> None:
-    (tmp_path / "g.tsv").write_text("New York\tB-LOC\nof\u00a0old\tO\n", encoding="utf-8")
-    arguments = ["score", "--gold", tmp_path / "g.tsv", "--pred", tmp_path / "g.tsv"]
-    assert harness(*arguments).code == 2
-    assert "micro  100.00" in harness(*arguments, "--separator", "tab").out
-
-
-def test_score_reads_other_schemes_columns_and_json(tmp_path: Path, harness: Harness) -> None:
-    (tmp_path / "gold.txt").write_text("Ann NNP I-PER\nLee NNP I-PER\nBo NNP B-PER\n", encoding="utf-8")
-    (tmp_path / "pred.txt").write_text("Ann B-PER x\nLee E-PER x\nBo S-PER x\n", encoding="utf-8")
-    (tmp_path / "pred.jsonl").write_text(
-        '{"spans": [[0, 2, "PER"], {"start": 2, "end": 3, "label": "LOC"}]}\n', encoding="utf-8"
-    )
-    gold = ["score", "--gold", tmp_path / "gold.txt", "--gold-scheme", "IOB1", "--json"]
-    one = json.loads(harness(*gold, "--pred", tmp_path / "pred.txt", "--pred-scheme", "BIOES", "--pred-column", 1).out)
-    two = json.loads(harness(*gold, "--pred", tmp_path / "pred.jsonl").out)
-    assert (one["f1"], two["f1"], two["errors"]["label"]) == (100.0, 50.0, 1)
-
-
-def test_score_takes_characters_on_text(tmp_path: Path, harness: Harness) -> None:
-    gold = {"id": 1, "text": "Ann Lee ran.", "spans": [{"start": 0, "end": 7, "label": "PER"}]}
-    (tmp_path / "gold.jsonl").write_text(json.dumps(gold), encoding="utf-8")
-    pred = {"id": "1", "unit": "characters", "spans": [[0, 6, "PER"], [4, 7, "LOC"], [90, 99, "PER"]]}
-    (tmp_path / "pred.jsonl").write_text(json.dumps(pred), encoding="utf-8")
-    found = json.loads(
-        harness("score", "--gold", tmp_path / "gold.jsonl", "--pred", tmp_path / "pred.jsonl", "--json").out
-    )
-    assert (found["f1"], found["decoding"]) == (100.0, {"snapped": 1, "outside-sentence": 1, "overlapping": 1})
-
-
-def test_score_prints_a_table(tmp_path: Path, harness: Harness) -> None:
-    path = write_columns(tmp_path / "g.conll", [["B-PER", "I-PER", "O"]])
-    result = harness("score", "--gold", path, "--pred", path)
-    assert "micro  100.00" in result.out
-    assert "span-f1|strict" in result.out
 
 
 def test_show_resolves_cards_with_overrides(harness: Harness) -> None:
