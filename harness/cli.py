@@ -97,6 +97,7 @@ def score(
     gold_column: Annotated[int, typer.Option(help="The gold's tag column, from 0; negative from the right.")] = -1,
     pred_column: Annotated[int, typer.Option(help="The predictions' tag column.")] = -1,
     separator: Annotated[Separator, typer.Option(help="What stands between columns.")] = "white-space",
+    comment: Annotated[str, typer.Option(help="What comment lines begin with, in column files.")] = "",
     policy: Policy = "strict",
     json: Json = False,
 ) -> None:
@@ -104,7 +105,7 @@ def score(
     from harness.commands.score import ScoreOptions, score_files
 
     schemes, columns = (gold_scheme, pred_scheme), (gold_column, pred_column)
-    score_files(ScoreOptions(gold, pred, *schemes, *columns, separator, policy, json))
+    score_files(ScoreOptions(gold, pred, *schemes, *columns, separator, comment, policy, json))
 
 
 @app.command()

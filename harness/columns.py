@@ -76,7 +76,7 @@ def column_sentences(path: Path, layout: Layout) -> Iterator[ColumnSentence]:
 
 def _word_and_tag(path: Path, number: int, line: str, fields: list[str], layout: Layout, width: int) -> tuple[str, str]:
     if len(fields) != width:
-        fix = f"Columns end at {layout.separator}; --set options.separator=NAME (score: --separator) changes that."
+        fix = f"Columns end at {layout.separator}; separator and comment are options of the reader and of score."
         raise DataError(path, number, f"{len(fields)} columns where {width} were expected: {line[:60]!r}.", fix)
     try:
         word, tag = fields[layout.word], fields[layout.tag]

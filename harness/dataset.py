@@ -52,7 +52,7 @@ class Dataset:
     def hash(self) -> str:
         """Changes with anything in any split that could change a result, documents, texts and facets included."""
         beside = [
-            [s.sentence.document, s.sentence.text, s.sentence.offsets, s.facets]
+            [s.sentence.id, s.sentence.document, s.sentence.text, s.sentence.offsets, s.facets]
             for name in SPLITS
             for s in self.splits[name].sentences
         ]
@@ -123,14 +123,18 @@ def _find(patterns: Sequence[str], folders: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def _missing(card: TaskCard, absent: Sequence[str], data: Path | None) -> str:
-    files = "; ".join(
-        f"{split}: {' or '.join(card.files.get(split, ['(no file is named in its card)']))}" for split in absent
-    )
+    unnamed = [split for split in absent if not card.files.get(split)]
+    if unnamed:
+        split = unnamed[0]
+        return f"The card of task {card.name!r} names no file for {split}: set files.{split} or holdout.{split}."
+    if data is not None and not data.is_dir():
+        return f"--data {data} is no folder; it must be the one that holds the files of task {card.name!r}."
+    files = "; ".join(f"{split}: {' or '.join(card.files[split])}" for split in absent)
     looked = " or ".join(str(folder) for folder in _folders(card, data)) or "no folder (no --data, no HARNESS_DATA)"
-    source = f" Get it from {card.source}" if card.source else ""
     terms = f" (license: {card.license})" if card.license else ""
+    source = f" Get it from {card.source}{terms}, then name" if card.source else " Name"
     return (
-        f"The data of task {card.name!r} is missing: {files}; looked in {looked}.{source}{terms}, then name the folder "
+        f"The data of task {card.name!r} is missing: {files}; looked in {looked}.{source} the folder "
         f"with --data DIR or put it under $HARNESS_DATA/{card.name}/."
     )
 
@@ -161,8 +165,12 @@ def _split(reading: Reading, limit: int | None) -> Split:
     if limit is not None and len(sentences) > limit:
         drawn = {s.sentence.id for s in sorted(sentences, key=lambda s: _draw(s.sentence.id))[:limit]}
         sentences = [s for s in sentences if s.sentence.id in drawn]
-    content = [[s.sentence.id, s.sentence.words, [[p.start, p.end, p.label] for p in s.spans]] for s in sentences]
-    return Split(tuple(sentences), dict(reading.report), _digest(content))
+    return Split(tuple(sentences), dict(reading.report), gold_hash(sentences))
+
+
+def gold_hash(sentences: Sequence[Labeled]) -> str:
+    """Changes with any word or span, and not with the names of files."""
+    return _digest([[s.sentence.words, [[p.start, p.end, p.label] for p in s.spans]] for s in sentences])
 
 
 def _draw(name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DataError
+from harness.errors import DataError, StoreError
 
 _WHITE = " \t\r\n"
 
@@ -23,7 +23,7 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
         text = data.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        fix = "Convert the file to UTF-8, or name its encoding with --set options.encoding=NAME."
+        fix = "Convert the file to UTF-8 (or name the encoding of a task's files with --set options.encoding=NAME)."
         raise DataError(path, line, f"byte {data[error.start]:#04x} is not valid {encoding}.", fix) from error
     except LookupError as error:
         raise DataError(path, None, f"no encoding is called {encoding!r}.") from error
@@ -81,11 +81,14 @@ def _skip(text: str, at: int) -> int:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is either as before or complete, also after a crash."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file so that it is either as before or complete, also after a crash. Raises StoreError."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with aside.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written ({error.strerror}); --out DIR names another folder.") from error

@@ -46,9 +46,14 @@ def resolve(table: dict[str, str], kind: str, name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or not module.startswith(error.name):
             raise
-        raise CardError(f"The {kind} {name!r} names the module {module!r}, which is not installed.") from error
+        raise CardError(
+            f"The {kind} {name!r} names the module {module!r}, which is not installed. "
+            "If it is a file here, run with PYTHONPATH=. before the command."
+        ) from error
     except AttributeError as error:
-        raise CardError(f"The {kind} {name!r}: {module!r} has no {attribute!r}.") from error
+        raise CardError(
+            f"The {kind} {name!r}: {module!r} has no {attribute!r}; is another module of that name installed?"
+        ) from error
 
 
 def card_paths(kind: str) -> dict[str, Path]:

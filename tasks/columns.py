@@ -41,7 +41,9 @@ def _add(reading: Reading, request: Request, options: Options, found: ColumnSent
         try:
             label = split_tag(tag, options.scheme)[1]
         except ValueError as error:
-            raise DataError(path, line, f"{error}.", "--set options.scheme=NAME names another scheme.") from None
+            raise DataError(
+                path, line, f"{error}.", "Name another scheme with --set options.scheme=NAME (score: --gold-scheme)."
+            ) from None
         if label:
             request.check_label(label, path, line)
     decoded = decode_tags(tags, options.scheme, options.repair)

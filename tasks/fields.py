@@ -16,7 +16,9 @@ def field(item: Any, key: str, kind: type[T], path: Path, line: int) -> T:
     value = item
     for name in key.split("."):
         if not isinstance(value, dict) or name not in value:
-            raise DataError(path, line, f"the field {key!r} is missing.", "Field names are set in the task's card.")
+            raise DataError(
+                path, line, f"the field {key!r} is missing.", "Other field names can be set in a task's card."
+            )
         value = value[name]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise DataError(path, line, f"the field {key!r} must be {_NAMES[kind]}, not {value!r:.60}.")

@@ -60,7 +60,7 @@ def _load(options: Options, split: str) -> Any:
     except (OSError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise MissingData(
-            f"The data set {options.id!r} (split {split!r}) could not be loaded: {reason} "
+            f"The data set {options.id!r} (split {split!r}) could not be loaded: {reason}. "
             "Check its id and the connection to the hub, or name a local folder with --set options.id=DIR."
         ) from error
 

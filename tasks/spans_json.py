@@ -68,6 +68,8 @@ def _add(reading: Reading, request: Request, options: Options, item: Any, place:
 
 
 def _mention(span: Any, options: Options, path: Path, line: int) -> Mention:
+    if isinstance(span, list) and len(span) == 3:
+        span = {options.start: span[0], options.end: span[1], options.label: span[2]}
     start = field(span, options.start, int, path, line)
     end = field(span, options.end, int, path, line) + options.end_inclusive
     if not 0 <= start < end:

@@ -142,7 +142,7 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "seeds": ("run -s gazetteer -t lookright --seeds many", ["--seeds", "many"]),
     "a seed for a number of seeds": ("run -s gazetteer -t lookright --seeds 121", ["121,"]),
     "missing data": ("run -s gazetteer -t ner", ["eng.train", "clips.uantwerpen.be", "NIST", "--data"]),
-    "missing data folder": ("run -s gazetteer -t ner --data nowhere", ["nowhere", "eng.train"]),
+    "missing data folder": ("run -s gazetteer -t tsa-md --data nowhere", ["--data nowhere is no folder"]),
     "missing weights": ("run -s roberta-base -t lookright", ["FacebookAI/roberta-base", "model.path"]),
     "missing data and weights": (
         "run -s llama2-unmask-0011 -t absa",
@@ -258,6 +258,19 @@ def test_a_record_of_another_schema_is_named(tmp_path: Path, harness: Callable[.
     folder.mkdir(parents=True)
     (folder / "record.json").write_text('{"schema": 99}', encoding="utf-8")
     refused(harness("ls", "runs", "--runs", tmp_path / "runs"), ["record.json", "99"])
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, harness: Callable[..., Result]) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    refused(harness("new", "task", "mine", "--out", tmp_path / "file"), ["cannot be written", "--out"])
+
+
+def test_a_split_without_files_is_named(tmp_path: Path, harness: Callable[..., Result]) -> None:
+    text = CARD.format(reader="columns", options="").replace("validation = 0.5", "")
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    refused(
+        harness("check", "-t", tmp_path / "mine.toml", "--data", tmp_path), ["files.validation or holdout.validation"]
+    )
 
 
 def test_a_store_that_cannot_be_written_is_named(tmp_path: Path, harness: Callable[..., Result]) -> None:

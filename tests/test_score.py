@@ -92,3 +92,21 @@ def test_score_prints_a_table(tmp_path: Path, harness: Harness) -> None:
     result = harness("score", "--gold", path, "--pred", path)
     assert "micro  100.00" in result.out
     assert "span-f1|strict" in result.out
+
+
+def test_gold_in_json_may_hold_triples_and_its_hash_is_of_its_content(tmp_path: Path, harness: Harness) -> None:
+    gold = {"words": ["Ann", "ran"], "spans": [[0, 1, "PER"]]}
+    signatures = []
+    for name in ("one.jsonl", "two.jsonl"):
+        (tmp_path / name).write_text(json.dumps(gold), encoding="utf-8")
+        found = json.loads(harness("score", "--gold", tmp_path / name, "--pred", tmp_path / name, "--json").out)
+        signatures.append(found["signature"].split("gold:")[1])
+        assert found["f1"] == 100.0
+    assert signatures[0] == signatures[1]
+
+
+def test_comment_lines_are_left_out_where_they_are_named(tmp_path: Path, harness: Harness) -> None:
+    (tmp_path / "g.iob2").write_text("# sent_id = 7 of many\n1\tAnn\tB-PER\n", encoding="utf-8")
+    files = ["--gold", tmp_path / "g.iob2", "--pred", tmp_path / "g.iob2"]
+    assert harness("score", *files).code == 2
+    assert "micro  100.00" in harness("score", *files, "--comment", "# ").out

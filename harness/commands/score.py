@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 from harness.columns import Layout
 from harness.commands.tables import columns
+from harness.dataset import gold_hash
 from harness.decode import Policy, policy_of
 from harness.errors import DataError
 from harness.files import json_items
@@ -31,6 +31,7 @@ class ScoreOptions:
     gold_column: int
     pred_column: int
     separator: Literal["white-space", "tab", "space"]
+    comment: str
     policy: str
     json: bool
 
@@ -42,9 +43,9 @@ def score_files(options: ScoreOptions) -> None:
     gold = reading.sentences
     if not gold:
         raise DataError(options.gold, None, "holds no sentence.")
-    layout = Layout(tag=options.pred_column, separator=options.separator)
+    layout = Layout(tag=options.pred_column, separator=options.separator, comment=options.comment)
     outputs = read_predictions(options.pred, [lab.sentence for lab in gold], layout, scheme_of(options.pred_scheme))
-    digest = hashlib.sha256(options.gold.read_bytes()).hexdigest()
+    digest = gold_hash(gold)
     summary = judge(gold, outputs, None, signature(options.gold.stem, digest, policy), policy).summary
     changes = dict(reading.report)
     if options.json:
@@ -64,13 +65,15 @@ def _gold(options: ScoreOptions, policy: Policy) -> Reading:
         request = Request("gold", (path,), {}, fields)
     else:
         reader, scheme = "columns", scheme_of(options.gold_scheme)
-        columns_of = {"tag": options.gold_column, "scheme": scheme, "separator": options.separator, "repair": policy}
+        columns_of = {"tag": options.gold_column, "scheme": scheme, "separator": options.separator}
+        columns_of |= {"repair": policy, "comment": options.comment}
         request = Request("gold", (path,), {}, columns_of)
     found: Reading = resolve(READERS, "reader", reader)(request)
     return found
 
 
 def _text(summary: SplitScore, changes: dict[str, int]) -> str:
+    hint = " (is --gold-scheme the gold's?)" if any(name.startswith("repaired") for name in changes) else ""
     head = ["", "F1", "P", "R", "gold", "predicted", "matched"]
     low, high = summary.interval
     micro = {"f1": summary.f1, "precision": summary.precision, "recall": summary.recall, **summary.counts}
@@ -81,7 +84,7 @@ def _text(summary: SplitScore, changes: dict[str, int]) -> str:
         f"{columns([head, *rows])}\n\n"
         f"macro F1 {summary.macro_f1:.2f}; 95% interval of the micro F1 {low:.2f} to {high:.2f}\n"
         f"{summary.sentences} sentences, {summary.words} words\n"
-        f"errors: {errors}\npredictions changed: {repairs}\ngold changed: {gold}\n{summary.signature}"
+        f"errors: {errors}\npredictions changed: {repairs}\ngold changed: {gold}{hint}\n{summary.signature}"
     )
 
 
