@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-SIZES = '{"train": 192, "validation": 8, "test": 60}'
+SIZES = '{"train": 192, "validation": 8, "test": 30}'
 
 
 def harness(*arguments: object) -> str:
@@ -47,12 +47,24 @@ def predicted_again(runs: Path, record: dict[str, Any], tmp_path: Path) -> tuple
     )
 
 
+def losses(runs: Path) -> list[float]:
+    (path,) = runs.glob("lookright/*/*/seed-120/train.jsonl")
+    return [json.loads(line)["loss"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def ends(values: list[float]) -> tuple[float, float]:
+    """The mean of the first three and of the last three."""
+    return sum(values[:3]) / 3, sum(values[-3:]) / 3
+
+
 @pytest.mark.real
 def test_smollm2_learns_and_comes_back_as_it_was(tmp_path: Path) -> None:
-    record = trained(tmp_path / "runs", "smollm2-unmask-0011", "train.min_updates=48")
-    assert record["scores"]["test"]["slices"]["cue:left"]["f1"] > 50
+    record = trained(tmp_path / "runs", "smollm2-unmask-0011", "train.epochs=3", "train.min_updates=0")
+    first, last = ends(losses(tmp_path / "runs"))
+    assert last < first / 4
     assert record["cost"]["parameters"] > 130e6
     stored, again = predicted_again(tmp_path / "runs", record, tmp_path)
+    assert sum(map(len, stored)) > 10
     assert again == stored
 
 
@@ -61,13 +73,13 @@ def test_nf4_qlora_trains_on_smollm2(tmp_path: Path) -> None:
     record = trained(
         tmp_path / "runs", "smollm2-unmask-01", "model.quantization=nf4", "train.min_updates=0", "train.epochs=1"
     )
-    (folder,) = (tmp_path / "runs").glob("lookright/*/*/seed-120")
-    losses = [json.loads(line)["loss"] for line in (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert losses[-1] < losses[0] / 2
+    first, last = ends(losses(tmp_path / "runs"))
+    assert last < first / 2
     assert record["settings"]["model"]["quantization"] == "nf4"
 
 
 @pytest.mark.real
 def test_minilm_learns(tmp_path: Path) -> None:
-    record = trained(tmp_path / "runs", "minilm", "train.min_updates=150")
-    assert record["scores"]["test"]["f1"] > 30
+    trained(tmp_path / "runs", "minilm", "train.min_updates=60")
+    first, last = ends(losses(tmp_path / "runs"))
+    assert last < first / 4
