@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def config_of(model: Model) -> dict[str, Any]:
     return content
 
 
+@cache
 def fingerprint(model: Model) -> str:
     """A digest of the weights and of what stands beside them; of large files, of their size and of samples."""
     if model.path.startswith(EMBEDDED_PREFIX):

@@ -16,7 +16,7 @@ from harness.adapters.training import Trainer
 
 from harness.contracts import Context
 from harness.errors import CardError
-from harness.outputs import RawOutput
+from harness.outputs import RawOutput, Tags
 from harness.settings import build, merged
 from harness.spans import Labeled, Sentence, Span
 
@@ -40,17 +40,23 @@ def corpus(size: int, seed: int = 0) -> list[Labeled]:
     return found
 
 
+class Watched(Tagger):
+    """A tagger with the rows of its training log."""
+
+    rows: list[Mapping[str, float]]
+
+
 def tagger(
     path: Path, folder: Path, seed: int = 3, validation_f1: Callable[..., float] = lambda _: 0.0, **over: Any
-) -> Tagger:
+) -> Watched:
     settings = build(TaggerSettings, merged(merged(SETTINGS, {"model": {"path": str(path)}}), over), "test")
     rows: list[Mapping[str, float]] = []
-    made = Tagger(settings, Context(LABELS, seed, folder, rows.append, validation_f1))
-    made.rows = rows  # type: ignore[attr-defined]
+    made = Watched(settings, Context(LABELS, seed, folder, rows.append, validation_f1))
+    made.rows = rows
     return made
 
 
-def fitted(path: Path, folder: Path, **over: Any) -> Tagger:
+def fitted(path: Path, folder: Path, **over: Any) -> Watched:
     made = tagger(path, folder, **over)
     made.fit(corpus(24), corpus(8, seed=1))
     return made
@@ -67,7 +73,7 @@ def trained(tiny_decoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Tag
 
 def test_it_learns(tiny_decoder: Path, tmp_path: Path) -> None:
     made = fitted(tiny_decoder, tmp_path, train={"epochs": 12, "method": "full"}, lora={})
-    losses = [row["loss"] for row in made.rows]  # type: ignore[attr-defined]
+    losses = [row["loss"] for row in made.rows]
     assert sum(losses[-5:]) < sum(losses[:5]) / 4
 
 
@@ -122,7 +128,7 @@ def test_full_fine_tuning_keeps_float32_weights_under_bfloat16_arithmetic(tiny_e
 def test_nf4_qlora_trains_and_comes_back(tiny_decoder: Path, tmp_path: Path) -> None:
     nf4 = {"dtype": "bfloat16", "quantization": "nf4"}
     made = fitted(tiny_decoder, tmp_path / "a", model=nf4, train={"epochs": 3})
-    losses = [row["loss"] for row in made.rows]  # type: ignore[attr-defined]
+    losses = [row["loss"] for row in made.rows]
     assert losses[-1] < losses[0]
     assert any("4bit" in type(module).__name__.lower() for module in made.model.modules())
     assert made.cost().parameters > 30_000  # not the bytes they are packed into
@@ -219,7 +225,8 @@ def test_long_sentences_are_covered_whole(trained: Tagger) -> None:
     long = Sentence("long", tuple(["we", "loved", "the", "soup"] * 100))
     output = trained.predict([long])[0]
     assert output.unseen == ()
-    assert len(output.labels) == 400  # type: ignore[union-attr]
+    assert isinstance(output, Tags)
+    assert len(output.labels) == 400
 
 
 def test_a_tracker_writes_what_the_log_says(tiny_decoder: Path, tmp_path: Path) -> None:
