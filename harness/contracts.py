@@ -10,12 +10,14 @@ from typing import Any, ClassVar
 
 from harness.outputs import RawOutput
 from harness.spans import Labeled, Sentence
+from harness.task import Brief
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a system is told about the run it is in.
 
+    `labels` maps each label to its words, `brief` says what the task is about.
     `folder` belongs to the run: checkpoints written there survive a crash and are gone once the run is
     stored; only its subfolder `trackers` is kept.
     `validation_f1` scores outputs for the validation sentences (0 to 100): the way to choose an epoch.
@@ -23,6 +25,7 @@ class Context:
     """
 
     labels: Mapping[str, str]
+    brief: Brief
     seed: int
     folder: Path
     log: Callable[[Mapping[str, float]], None]
@@ -47,7 +50,8 @@ class System(ABC):
     """A system: made from its settings, fitted once, then asked for raw outputs. It never sees test gold.
 
     `version` is part of every run's identity: raise it when the same settings give other outputs.
-    `scored_splits` are the splits it can answer for. Where `seeded` is false, every seed gives the same outputs and one
+    `scored_splits` are the splits it can answer for. `reads_brief` says that the task's brief changes what it answers,
+    and so is part of its identity. Where `seeded` is false, every seed gives the same outputs and one
     run is enough. What has a body here is what a system without a model needs.
     """
 
@@ -55,6 +59,7 @@ class System(ABC):
     settings_type: ClassVar[type[Any]]
     scored_splits: ClassVar[tuple[str, ...]] = ("validation", "test")
     seeded: ClassVar[bool] = False
+    reads_brief: ClassVar[bool] = False
 
     def __init__(self, settings: Any, context: Context) -> None:
         self.settings, self.context = settings, context

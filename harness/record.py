@@ -64,11 +64,15 @@ def from_json(text: str, where: str) -> Record:
 def identity_of(system: ResolvedSystem, fingerprint: str, dataset: Dataset, policy: Policy) -> str:
     """A digest of everything that changes a result, seed apart."""
     settings = {key: value for key, value in system.settings.items() if key != MACHINE}
+    adapter = adapter_class(system.card)
+    card = asdict(dataset.card)
+    if not adapter.reads_brief:
+        del card["brief"]
     content = {
-        "adapter": [system.card.adapter, adapter_class(system.card).version],
+        "adapter": [system.card.adapter, adapter.version],
         "settings": settings,
         "fingerprint": fingerprint,
-        "task": asdict(dataset.card),
+        "task": card,
         "labels": list(dataset.labels.items()),
         "data": dataset.hash,
         "protocol": [policy.value, DECODE_VERSION],

@@ -77,6 +77,7 @@ class _Run:
         self.log = _TrainLog(folder / TRAIN)
         context = Context(
             labels=self.dataset.labels,
+            brief=self.dataset.card.brief,
             seed=plan.seed,
             folder=folder,
             log=self.log.add,

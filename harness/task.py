@@ -25,11 +25,20 @@ class SplitSize:
 
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
+class Brief:
+    """What a prompt says of a task: what its spans are called, what a label says of one, and what each label means."""
+
+    mentions: str = "mentions"
+    attribute: str = "label"
+    definitions: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, config=CLOSED)
 class TaskCard:
     """A task.
 
     `labels` maps each label to the words that a prompt uses for it; without any, the labels are those found in train
-    and validation. `files` gives each split its file patterns; the first that matches anything is taken.
+    and validation. `brief` is read by systems that are prompted, and by no other. `files` gives each split its file patterns; the first that matches anything is taken.
     A split in `holdout` is drawn from train instead: that share of it, by documents where there are documents.
     """
 
@@ -38,6 +47,7 @@ class TaskCard:
     description: str = ""
     version: str = "1"
     labels: dict[str, str] = Field(default_factory=dict)
+    brief: Brief = Field(default_factory=Brief)
     source: str = ""
     license: str = ""
     citation: str = ""
@@ -72,6 +82,9 @@ def task_card(name: str, overrides: dict[str, Any] | None = None) -> TaskCard:
         for split in table:
             if split not in SPLITS:
                 raise UnknownName(f"split in the card of task {card.name!r}", split, SPLITS)
+    for label in card.brief.definitions:
+        if card.labels and label not in card.labels:
+            raise UnknownName(f"label in brief.definitions of task {card.name!r}", label, card.labels)
     for split, share in card.holdout.items():
         if split == "train" or not 0 < share < 1:
             raise CardError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from harness.contracts import Context
 from harness.decode import decode, policy_of
@@ -14,6 +15,7 @@ from harness.registry import ADAPTERS, resolve
 from harness.settings import build
 from harness.spans import Sentence
 from harness.store import WEIGHTS, Store, read_record
+from harness.task import Brief
 
 
 def predict_lines(runs: Path, run: str, file: Path | None, words: bool) -> None:
@@ -38,11 +40,14 @@ def predict_lines(runs: Path, run: str, file: Path | None, words: bool) -> None:
         raise MissingModel(lack)
     if adapter.fingerprint(settings) != record.fingerprint:
         raise MissingModel(f"What {folder} was trained on top of has changed since; its weights fit no more.")
-    context = Context(record.labels, record.seed, folder, lambda row: None, lambda outputs: 0.0)
-    model = adapter(settings, context)
-    model.load(weights)
+    brief = build(Brief, record.task_card.get("brief", {}), f"the task's brief in {folder}")
+    with TemporaryDirectory(prefix="harness-") as work:
+        context = Context(record.labels, brief, record.seed, Path(work), lambda row: None, lambda outputs: 0.0)
+        model = adapter(settings, context)
+        model.load(weights)
+        outputs = model.predict(sentences)
     policy = policy_of(record.policy)
-    for sentence, output in zip(sentences, model.predict(sentences), strict=True):
+    for sentence, output in zip(sentences, outputs, strict=True):
         spans = decode(output, sentence, record.labels, policy).spans
         found = [{"start": s.start, "end": s.end, "label": s.label, "text": sentence.surface(s)} for s in spans]
         print(json.dumps({"text": sentence.text, "words": sentence.words, "spans": found}, ensure_ascii=False))

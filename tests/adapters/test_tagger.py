@@ -19,6 +19,7 @@ from harness.errors import CardError
 from harness.outputs import RawOutput, Tags
 from harness.settings import build, merged
 from harness.spans import Labeled, Sentence, Span
+from harness.task import Brief
 
 LABELS = {"positive": "positive", "negative": "negative"}
 SETTINGS: dict[str, Any] = {
@@ -51,7 +52,7 @@ def tagger(
 ) -> Watched:
     settings = build(TaggerSettings, merged(merged(SETTINGS, {"model": {"path": str(path)}}), over), "test")
     rows: list[Mapping[str, float]] = []
-    made = Watched(settings, Context(LABELS, seed, folder, rows.append, validation_f1))
+    made = Watched(settings, Context(LABELS, Brief(), seed, folder, rows.append, validation_f1))
     made.rows = rows
     return made
 
