@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
 from harness.contracts import GoldSystem
 from harness.errors import UserError
-from harness.outputs import RawOutput, Tags
+from harness.outputs import RawOutput, Tags, Text
+from harness.responses import Format, names_of, write
 from harness.schemes import Scheme, encode
 from harness.settings import CLOSED
 from harness.spans import Labeled, Sentence
@@ -17,17 +18,21 @@ from harness.spans import Labeled, Sentence
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
 class Settings:
-    """The tag scheme that the gold is written in."""
+    """How the gold is written: as tags in a scheme, or as a response in a format."""
 
+    format: Literal["tags", "listing", "json", "inline"] = "tags"
     scheme: Scheme = Scheme.IOB2
 
 
 class Oracle(GoldSystem):
-    """Writes the gold as tags. The judge hands it the gold through `answer`; every record of it says so."""
+    """Writes the gold as tags or as a response. The judge hands it the gold through `answer`, and every record says so."""
 
     settings_type: ClassVar[type[Settings]] = Settings
 
     def answer(self, gold: Sequence[Labeled]) -> list[RawOutput]:
+        if self.settings.format != "tags":
+            format, names = Format(self.settings.format), names_of(self.context.labels)
+            return [Text(write(lab.spans, lab.sentence, names, format), format) for lab in gold]
         scheme = self.settings.scheme
         return [Tags(tuple(encode(lab.spans, len(lab.sentence.words), scheme)), scheme) for lab in gold]
 

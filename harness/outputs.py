@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.responses import Format
 from harness.schemes import Scheme
 from harness.spans import Span
 
@@ -32,4 +33,14 @@ class Spans:
             raise ValueError(f"{len(self.spans)} spans but {len(self.scores)} scores")
 
 
-RawOutput = Tags | Spans
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a generative model wrote, in a declared format. `cut` where it had to stop before it was done."""
+
+    text: str
+    format: Format
+    cut: bool = False
+    unseen: tuple[int, ...] = ()
+
+
+RawOutput = Tags | Spans | Text

@@ -9,7 +9,8 @@ from typing import Any
 from harness.columns import Layout, column_sentences
 from harness.errors import DataError
 from harness.files import json_items
-from harness.outputs import RawOutput, Spans, Tags
+from harness.outputs import RawOutput, Spans, Tags, Text
+from harness.responses import format_of
 from harness.schemes import Scheme, scheme_of, split_tag
 from harness.spans import Sentence, Span
 
@@ -18,6 +19,8 @@ def to_json(output: RawOutput) -> dict[str, Any]:
     """A raw output as JSON values; what is at its default is left out."""
     if isinstance(output, Tags):
         values: dict[str, Any] = {"tags": list(output.labels), "scheme": output.scheme.value}
+    elif isinstance(output, Text):
+        values = {"text": output.text, "format": output.format.value} | ({"cut": True} if output.cut else {})
     else:
         values = {"spans": spans_json(output.spans), "unit": output.unit}
         if output.scores is not None:
@@ -33,9 +36,10 @@ def spans_json(spans: Sequence[Span]) -> list[list[Any]]:
 def read_predictions(path: Path, sentences: Sequence[Sentence], layout: Layout, scheme: Scheme) -> list[RawOutput]:
     """What a file says of these sentences.
 
-    JSON (an array or lines): objects with `tags` (and `scheme`) or `spans` (`[start, end, label]` or objects; `unit`
-    words or characters), matched by `id` where every object has one, by order elsewhere. A `raw` object, as in our own
-    predictions.jsonl, is taken in place of the line that holds it. Anything else is a column file, matched by order.
+    JSON (an array or lines): objects with `tags` (and `scheme`), `spans` (`[start, end, label]` or objects; `unit`
+    words or characters) or a response (`text` and its `format`), matched by `id` where every
+    object has one, by order elsewhere. A `raw` object, as in our own predictions.jsonl, is taken in place of the line
+    that holds it. Anything else is a column file, matched by order.
     Raises DataError for what does not fit the sentences.
     """
     if path.suffix in (".json", ".jsonl"):
@@ -103,6 +107,8 @@ def _output(path: Path, line: int, item: dict[str, Any], sentence: Sentence, sch
     try:
         if "tags" in raw:
             return _tags(path, line, raw, sentence, scheme)
+        if "format" in raw:
+            return Text(str(raw["text"]), format_of(raw["format"]), bool(raw.get("cut")), _unseen(raw, sentence))
         spans = tuple(_span(span) for span in raw["spans"])
         unit = raw.get("unit", "words")
         if unit not in ("words", "characters"):

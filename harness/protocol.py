@@ -59,7 +59,7 @@ def signature(split: str, gold_hash: str, policy: Policy, limit: int | None = No
 def judge(
     gold: Sequence[Labeled],
     outputs: Sequence[RawOutput],
-    labels: Collection[str] | None,
+    labels: Mapping[str, str] | None,
     line: str,
     policy: Policy = Policy.STRICT,
     seen: Collection[tuple[str, ...]] | None = None,

@@ -217,4 +217,18 @@ def titled(name: str, task_overrides: Mapping[str, Any]) -> str:
 def _write_lines(path: Path, values: Sequence[Mapping[str, Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as stream:
         for value in values:
-            stream.write(json.dumps(value, ensure_ascii=False) + "\n")
+            stream.write(_line(value) + "\n")
+
+
+def _line(value: Mapping[str, Any]) -> str:
+    """A JSON line; half characters that a model wrote, which no file can hold, become escapes."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if _encodable(text) else json.dumps(value)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,8 +45,21 @@ class Sentence:
         if self.offsets is not None and len(self.offsets) != len(self.words):
             raise ValueError(f"sentence {self.id} has {len(self.words)} words but {len(self.offsets)} offsets")
 
+    @property
+    def shown(self) -> str:
+        """The sentence as a reader sees it: its text, or its words with spaces between them."""
+        return " ".join(self.words) if self.text is None else self.text
+
+    @property
+    def shown_offsets(self) -> tuple[tuple[int, int], ...]:
+        """Start and end of each word in `shown`."""
+        if self.offsets is not None:
+            return self.offsets
+        ends = tuple(accumulate(len(word) + 1 for word in self.words))
+        return tuple((end - len(word) - 1, end - 1) for word, end in zip(self.words, ends, strict=True))
+
     def surface(self, span: Span) -> str:
-        """The span's words as the reader of the sentence sees them."""
+        """The span's words as a reader sees them."""
         if self.text is not None and self.offsets is not None:
             return self.text[self.offsets[span.start][0] : self.offsets[span.end - 1][1]]
         return " ".join(self.words[span.start : span.end])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from harness.decode.decoded import Decoded
 from harness.decode.spans import decode_spans
 from harness.decode.tags import Policy, decode_tags, policy_of
-from harness.outputs import RawOutput, Tags
+from harness.decode.text import decode_text
+from harness.outputs import RawOutput, Tags, Text
 from harness.spans import Sentence
 
 __all__ = ["DECODE_VERSION", "Decoded", "Policy", "decode", "decode_tags", "policy_of"]
@@ -17,12 +18,12 @@ DECODE_VERSION = 1
 
 
 def decode(
-    output: RawOutput, sentence: Sentence, labels: Collection[str] | None, policy: Policy = Policy.STRICT
+    output: RawOutput, sentence: Sentence, labels: Mapping[str, str] | None, policy: Policy = Policy.STRICT
 ) -> Decoded:
     """Turn a raw output into spans on the sentence's words.
 
-    Spans of labels that the task does not have (`labels`; None where it has any) are dropped and counted as
-    `unknown-label`. Words that the system declares unseen are counted; spans that touch them are dropped, so that they
+    `labels` maps the task's labels to their words. Spans of labels that it does not have (None: it has any) are
+    dropped and counted as `unknown-label`. Words that the system declares unseen are counted; spans that touch them are dropped, so that they
     are scored as O.
     Raises ValueError when the output does not fit the sentence (a bug of the system, not of the model).
     """
@@ -33,6 +34,8 @@ def decode(
                 f"{len(output.labels)} tags"
             )
         decoded = decode_tags(output.labels, output.scheme, policy)
+    elif isinstance(output, Text):
+        decoded = decode_text(output, sentence, labels)
     else:
         decoded = decode_spans(output, sentence)
     unseen = set(output.unseen)

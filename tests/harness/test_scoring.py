@@ -120,22 +120,22 @@ def labeled(*tags: str) -> Labeled:
 
 def test_what_a_system_never_saw_stays_in_the_gold() -> None:
     output = Tags(("O", "O", "B-LOC", "I-LOC"), unseen=(3,))
-    summary = judge([labeled("LOC")], [output], ["LOC"], "line").summary
+    summary = judge([labeled("LOC")], [output], {"LOC": "location"}, "line").summary
     assert summary.counts == {"gold": 1, "predicted": 0, "matched": 0}
     assert summary.coverage == 75.0
     assert summary.decoding == {"unseen-word": 1}
 
 
 def test_labels_that_the_task_lacks_are_dropped_and_counted() -> None:
-    summary = judge([labeled("LOC")], [Tags(("B-GOD", "O", "B-LOC", "I-LOC"))], ["LOC"], "line").summary
+    summary = judge([labeled("LOC")], [Tags(("B-GOD", "O", "B-LOC", "I-LOC"))], {"LOC": "location"}, "line").summary
     assert (summary.f1, summary.decoding) == (100.0, {"unknown-label": 1})
 
 
 def test_too_few_outputs_are_a_bug_and_not_a_smaller_denominator() -> None:
     with pytest.raises(ValueError, match="zip"):
-        judge([labeled("LOC")], [], ["LOC"], "line")
+        judge([labeled("LOC")], [], {"LOC": "location"}, "line")
     with pytest.raises(ValueError, match="2 tags"):
-        judge([labeled("LOC")], [Tags(("O", "O"))], ["LOC"], "line")
+        judge([labeled("LOC")], [Tags(("O", "O"))], {"LOC": "location"}, "line")
 
 
 def test_mentions_are_seen_or_unseen_by_their_words_and_label() -> None:

@@ -1,0 +1,75 @@
+"""How a generative model writes the mentions of a sentence: one writer, one strict parser and one description a format.
+
+No parser executes anything, and each takes time linear in the length of the response.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from types import ModuleType
+
+from harness.errors import UnknownName
+from harness.places import Places, Reading
+from harness.responses import inline, listing, objects
+from harness.responses.item import Item
+from harness.spans import Sentence, Span
+
+__all__ = ["Format", "Item", "format_of", "items_of", "names_of", "parse", "write"]
+
+
+class Format(StrEnum):
+    """The response formats."""
+
+    LISTING = "listing"
+    JSON = "json"
+    INLINE = "inline"
+
+
+_MODULES: dict[Format, ModuleType] = {Format.LISTING: listing, Format.JSON: objects, Format.INLINE: inline}
+
+
+def format_of(name: str) -> Format:
+    """The format of that name. Raises UnknownName."""
+    try:
+        return Format(name)
+    except ValueError:
+        raise UnknownName("response format", name, [f.value for f in Format]) from None
+
+
+def names_of(labels: Mapping[str, str]) -> dict[str, str]:
+    """What each label is called in prompts and responses: its words, where no other label has the same."""
+    plain = {label: _plain(words) or _plain(label) for label, words in labels.items()}
+    often = Counter(name.casefold() for name in plain.values())
+    return {label: name if often[name.casefold()] == 1 else _plain(label) for label, name in plain.items()}
+
+
+def write(spans: Sequence[Span], sentence: Sentence, names: Mapping[str, str], format: Format) -> str:
+    """The response that says exactly these spans of a sentence. `names` are those of the labels."""
+    return str(_MODULES[format].write(items_of(spans, sentence, names), sentence.shown))
+
+
+def parse(response: str, format: Format) -> tuple[list[Item], int]:
+    """The items of a response in order, and the number of pieces that are no item. Never raises."""
+    items, broken = _MODULES[format].parse(response)
+    return items, broken
+
+
+def items_of(spans: Sequence[Span], sentence: Sentence, names: Mapping[str, str]) -> list[Item]:
+    """Spans as items, numbered where their text also stands elsewhere, unless all its places have the same label."""
+    places = Places(sentence)
+    found = []
+    same = Counter((sentence.surface(span), span.label) for span in spans)
+    for span in spans:
+        text = sentence.surface(span)
+        where = places.find(text, Reading.EXACT)
+        number = None if len(where) == same[text, span.label] else where.index((span.start, span.end)) + 1
+        found.append(Item(text, names[span.label], number, places.start(span.start)))
+    return found
+
+
+def _plain(name: str) -> str:
+    """A name without what a format would read as markup or as a break."""
+    return " ".join(re.sub(r"[<>\\]", " ", name).split()).lstrip("/ ")
