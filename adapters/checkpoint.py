@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from harness.adapters.classifier import TokenClassifier
 from safetensors.torch import load_file, save_file
 from torch import nn
+
+
+class Trainable(Protocol):
+    """A model that knows which of its parameters are trained."""
+
+    def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters that training changes, with their names."""
+        ...
+
+    def train(self, mode: bool = True) -> Any:
+        """Turn dropout on, as torch's modules do."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +47,7 @@ class Best:
 class Training:
     """What a checkpoint holds, beside the position and the best epoch."""
 
-    model: TokenClassifier
+    model: Trainable
     optimizer: torch.optim.Optimizer
     scheduler: Any
 
@@ -90,12 +102,12 @@ def resume(folder: Path, training: Training) -> tuple[Position, Best | None]:
     return Position(*state["position"]), best
 
 
-def trained_state(model: TokenClassifier) -> dict[str, torch.Tensor]:
+def trained_state(model: Trainable) -> dict[str, torch.Tensor]:
     """The trained parameters by name, on the CPU."""
     return {name: p.detach().cpu().contiguous().clone() for name, p in model.trained()}
 
 
-def load_trained(model: TokenClassifier, path: Path) -> None:
+def load_trained(model: Trainable, path: Path) -> None:
     """Put saved parameters back. Raises ValueError unless they are exactly the ones that the model trains."""
     tensors = load_file(path)
     own: dict[str, nn.Parameter] = dict(model.trained())

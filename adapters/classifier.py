@@ -6,19 +6,18 @@ Suffixes of names: B windows, L subwords, D width, W words, T tags.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from harness.adapters.masks import unmask
-from harness.adapters.settings import Model, TaggerSettings
+from harness.adapters.pretrained import DTYPES, load_pretrained, prepare
+from harness.adapters.settings import TaggerSettings
 from harness.adapters.subwords import Batch, SubwordEncoder
 from harness.adapters.weights import folder_of
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from harness.errors import CardError
-
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class TokenClassifier(nn.Module):
@@ -67,69 +66,17 @@ def build_classifier(settings: TaggerSettings, tags: int) -> tuple[TokenClassifi
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
-        backbone = _load(folder, settings.model, settings.train.method)
     except (ValueError, OSError, ImportError, KeyError) as error:
         raise CardError(f"The model in {folder} cannot be loaded: {error}") from error
+    full = settings.train.method == "full"
+    backbone = load_pretrained(AutoModel, folder, settings.model, torch.float32 if full else None)
     if settings.unmask:
         unmask(backbone, settings.unmask)
-    if settings.train.gradient_checkpointing:
-        backbone.gradient_checkpointing_enable({"use_reentrant": False})
-    backbone = _prepared(backbone, settings)
+    backbone = prepare(backbone, settings.model, settings.train, settings.lora)
     model = TokenClassifier(backbone, config.hidden_size, tags, settings.pooling, settings.dropout)
-    if settings.train.method == "full" and settings.model.dtype != "float32":
-        model.autocast = _DTYPES[settings.model.dtype]
+    if full and settings.model.dtype != "float32":
+        model.autocast = DTYPES[settings.model.dtype]
     limit = min(settings.max_length, getattr(config, "max_position_embeddings", None) or settings.max_length)
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
         limit = min(limit, config.max_position_embeddings - 2)  # their positions start behind the padding index
     return model, SubwordEncoder(tokenizer, limit, settings.overlap)
-
-
-def _load(folder: Any, model: Model, method: str) -> Any:
-    options: dict[str, Any] = {}
-    if model.quantization == "nf4":
-        from transformers import BitsAndBytesConfig
-
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=_DTYPES[model.dtype],
-        )
-    dtype = torch.float32 if method == "full" else _DTYPES[model.dtype]
-    return AutoModel.from_pretrained(
-        folder,
-        dtype=dtype,
-        attn_implementation=model.attention,
-        use_safetensors=True,
-        trust_remote_code=model.trust_remote_code,
-        **options,
-    )
-
-
-def _prepared(backbone: Any, settings: TaggerSettings) -> Any:
-    """Choose what is trained: everything, low-rank adapters, or nothing but the head."""
-    method = settings.train.method
-    if method == "full":
-        if settings.model.quantization != "none":
-            raise CardError(
-                "train.method=full cannot train 4-bit weights; use train.method=lora or model.quantization=none."
-            )
-        return backbone
-    backbone.requires_grad_(False)
-    if method == "head":
-        return backbone
-    from peft import LoraConfig, get_peft_model
-
-    targets = settings.lora.targets
-    lora = LoraConfig(
-        r=settings.lora.r,
-        lora_alpha=settings.lora.alpha,
-        lora_dropout=settings.lora.dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
-        bias="none",
-        init_lora_weights=True,
-    )
-    try:
-        return get_peft_model(backbone, lora)
-    except ValueError as error:
-        raise CardError(f"lora.targets = {targets!r} does not fit this model: {error}") from error

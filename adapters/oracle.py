@@ -25,7 +25,7 @@ class Settings:
 
 
 class Oracle(GoldSystem):
-    """Writes the gold as tags or as a response. The judge hands it the gold through `answer`, and every record says so."""
+    """Writes the gold as tags or as a response. It is given the gold through `answer`; its records say so."""
 
     settings_type: ClassVar[type[Settings]] = Settings
 

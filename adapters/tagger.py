@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.adapters import trackers, weights
+from harness.adapters.device import training_device
 from harness.adapters.settings import TaggerSettings
 
 from harness.contracts import Context, Cost, System
-from harness.errors import CardError
 from harness.outputs import RawOutput, Tags
 from harness.schemes import Scheme, encode, tags_of
 from harness.spans import Labeled, Sentence
@@ -25,11 +25,14 @@ class Tagger(System):
     """Fine-tunes a classifier of IOB2 tags and predicts the best tag of each word. Sees every word: nothing is cut."""
 
     settings_type: ClassVar[type[TaggerSettings]] = TaggerSettings
-    seeded: ClassVar[bool] = True
 
     def __init__(self, settings: TaggerSettings, context: Context) -> None:
         super().__init__(settings, context)
         self.tags = tags_of(context.labels)
+
+    @classmethod
+    def seeded(cls, settings: TaggerSettings) -> bool:
+        return True
 
     @classmethod
     def missing(cls, settings: TaggerSettings) -> str:
@@ -42,7 +45,7 @@ class Tagger(System):
     @classmethod
     def check(cls, settings: TaggerSettings, sentences: Sequence[Sentence]) -> None:
         """Raises CardError for a device or an optimizer that is not here, and for more mask bits than blocks."""
-        device_of(settings)
+        training_device(settings.machine.device, settings.train)
         if settings.unmask:
             from harness.adapters.masks import unmasked_blocks
 
@@ -51,7 +54,7 @@ class Tagger(System):
                 unmasked_blocks(settings.unmask, blocks)
 
     def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:
-        from harness.adapters.training import Trainer, examples_of
+        from harness.adapters.training import TagObjective, Trainer, examples_of
 
         self._build()
         numbers = {tag: number for number, tag in enumerate(self.tags)}
@@ -59,9 +62,9 @@ class Tagger(System):
         tags = [[numbers[tag] for tag in encode(lab.spans, len(lab.sentence.words))] for lab in train]
         held = [labeled.sentence for labeled in validation]
         trainer = Trainer(
-            self.model,
-            self.encoder,
-            self.settings,
+            TagObjective(self.model, self.encoder),
+            self.settings.train,
+            self.settings.machine,
             self.context,
             lambda: self.context.validation_f1(self.predict(held)),
         )
@@ -111,27 +114,8 @@ class Tagger(System):
 
         torch.manual_seed(self.context.seed)
         self.model, self.encoder = build_classifier(self.settings, len(self.tags))
-        self.device = device_of(self.settings)
+        self.device = training_device(self.settings.machine.device, self.settings.train)
         self.model.to(self.device)
-
-
-def device_of(settings: TaggerSettings) -> torch.device:
-    """Where to train. Raises CardError for a device that is not here, or an optimizer that the device cannot run."""
-    import torch
-
-    name = settings.machine.device
-    found = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-    try:
-        device = torch.device(found)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise CardError(f"machine.device = {name!r} will not do here: {reason} Try auto, cpu or cuda.") from error
-    if settings.train.optimizer == "paged-adamw-8bit" and device.type == "cpu":
-        raise CardError(
-            "train.optimizer=paged-adamw-8bit runs on a GPU only; on the CPU use --set train.optimizer=adamw."
-        )
-    return device
 
 
 def _count(model: torch.nn.Module) -> int:

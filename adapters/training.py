@@ -1,4 +1,4 @@
-"""The training loop of the tagger: batches of like length, gradients that do accumulate, resumable at any update."""
+"""The training loop of what learns by gradients: batches of like length, real accumulation, resumable anywhere."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from harness.adapters.checkpoint import Best, Position, Training, resume, save, trained_state
+from harness.adapters.checkpoint import Best, Position, Trainable, Training, resume, save, trained_state
 from harness.adapters.classifier import TokenClassifier
-from harness.adapters.settings import TaggerSettings, Train
+from harness.adapters.settings import Machine, Train
 from harness.adapters.subwords import SubwordEncoder, Window
 from harness.adapters.trackers import Log, reporting
 from torch.nn import functional as F
@@ -31,24 +31,64 @@ class Example:
     tags: tuple[int, ...]
 
 
-class Trainer:
-    """Trains a classifier on examples. `validate` scores the model as it stands, for `choose=best-validation`."""
+E = TypeVar("E")
+
+
+class Objective(Protocol[E]):
+    """What is trained, and the loss of examples."""
+
+    model: Trainable
+
+    def length(self, example: E) -> int:
+        """Its subwords: examples of like length are batched together."""
+        ...
+
+    def targets(self, example: E) -> int:
+        """How many predictions its loss is a sum of."""
+        ...
+
+    def losses(self, examples: Sequence[E]) -> Iterator[tuple[torch.Tensor, int]]:
+        """Summed losses whose sum is that of a batch, one for each pass of the model, with the subwords it read."""
+        ...
+
+
+class TagObjective:
+    """The cross-entropy of every word's tag."""
+
+    def __init__(self, model: TokenClassifier, encoder: SubwordEncoder) -> None:
+        self.model, self.encoder = model, encoder
+        self.device = next(model.parameters()).device
+
+    def length(self, example: Example) -> int:
+        return len(example.window.ids)
+
+    def targets(self, example: Example) -> int:
+        return len(example.tags)
+
+    def losses(self, examples: Sequence[Example]) -> Iterator[tuple[torch.Tensor, int]]:
+        batch = self.encoder.batch([example.window for example in examples])
+        tags_W = torch.tensor([tag for example in examples for tag in example.tags], device=self.device)
+        scores_WT = self.model(batch.to(self.device))
+        yield F.cross_entropy(scores_WT, tags_W, reduction="sum"), int(batch.mask_BL.sum())
+
+
+class Trainer(Generic[E]):
+    """Trains a model on examples. `validate` scores the model as it stands, for `choose=best-validation`."""
 
     def __init__(
         self,
-        model: TokenClassifier,
-        encoder: SubwordEncoder,
-        settings: TaggerSettings,
+        objective: Objective[E],
+        train: Train,
+        machine: Machine,
         context: Context,
         validate: Callable[[], float],
     ) -> None:
-        self.model, self.encoder, self.context, self.validate = model, encoder, context, validate
-        self.settings, self.train = settings, settings.train
-        self.device = next(model.parameters()).device
-        self.optimizer = _optimizer(model, settings.train)
+        self.objective, self.model = objective, objective.model
+        self.train, self.machine, self.context, self.validate = train, machine, context, validate
+        self.optimizer = _optimizer(self.model, train)
         self.best: Best | None = None
 
-    def fit(self, examples: Sequence[Example]) -> None:
+    def fit(self, examples: Sequence[E]) -> None:
         """Run all epochs, from the newest checkpoint of this run if it has one."""
         batches = -(-len(examples) // self.train.batch)
         updates_an_epoch = -(-batches // self.train.accumulation)
@@ -58,7 +98,7 @@ class Trainer:
         self.scheduler = get_scheduler(schedule, self.optimizer, round(self.train.warmup * total), total)
         at, self.best = resume(self.context.folder, self._training())
         with (
-            reporting(self.settings.machine.report_to, self.context) as log,
+            reporting(self.machine.report_to, self.context) as log,
             tqdm(total=total, initial=at.update, disable=not self.context.progress, leave=False) as bar,
         ):
             while at.epoch < epochs:
@@ -78,9 +118,9 @@ class Trainer:
     def _save(self, at: Position) -> None:
         save(self.context.folder, self._training(), at, self.best)
 
-    def _epoch(self, examples: Sequence[Example], at: Position, log: Log, bar: Any) -> Position:
+    def _epoch(self, examples: Sequence[E], at: Position, log: Log, bar: Any) -> Position:
         self.model.train()
-        batches = _batches(examples, self.train.batch, self.context.seed * 1009 + at.epoch)
+        batches = _batches(examples, self.objective.length, self.train.batch, self.context.seed * 1009 + at.epoch)
         steps = [batches[i : i + self.train.accumulation] for i in range(0, len(batches), self.train.accumulation)]
         saved = time.monotonic()
         for done in range(at.batch, len(steps)):
@@ -98,24 +138,22 @@ class Trainer:
             )
             self.scheduler.step()
             bar.update()
-            minutes = self.settings.machine.checkpoint_minutes
+            minutes = self.machine.checkpoint_minutes
             if minutes and time.monotonic() - saved > 60 * minutes:
                 self._save(at)
                 saved = time.monotonic()
         return at
 
-    def _update(self, batches: Sequence[Sequence[Example]]) -> tuple[float, int]:
-        """One update from all of `batches`: the mean over all their words. Returns the loss and the subwords read."""
-        words = sum(len(example.tags) for batch in batches for example in batch)
+    def _update(self, batches: Sequence[Sequence[E]]) -> tuple[float, int]:
+        """One update from all of `batches`: the mean over all their targets. Returns the loss and the subwords read."""
+        targets = sum(self.objective.targets(example) for batch in batches for example in batch)
         total, subwords = 0.0, 0
         for examples in batches:
-            batch = self.encoder.batch([example.window for example in examples])
-            tags_W = torch.tensor([tag for example in examples for tag in example.tags], device=self.device)
-            scores_WT = self.model(batch.to(self.device))
-            loss = F.cross_entropy(scores_WT, tags_W, reduction="sum") / words
-            torch.autograd.backward(loss)
-            total += float(loss.detach())
-            subwords += int(batch.mask_BL.sum())
+            for summed, read in self.objective.losses(examples):
+                loss = summed / targets
+                torch.autograd.backward(loss)
+                total += float(loss.detach())
+                subwords += read
         if self.train.clip:
             torch.nn.utils.clip_grad_norm_([p for _, p in self.model.trained()], self.train.clip)
         self.optimizer.step()
@@ -129,18 +167,18 @@ class Trainer:
             self.best = Best(f1, trained_state(self.model))
 
 
-def _batches(examples: Sequence[Example], size: int, seed: int) -> list[list[Example]]:
+def _batches(examples: Sequence[E], length: Callable[[E], int], size: int, seed: int) -> list[list[E]]:
     """All examples once, shuffled, in batches of like length: sorted within pools of some batches, batches shuffled."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(examples), generator=generator).tolist()
-    batches: list[list[Example]] = []
+    batches: list[list[E]] = []
     for i in range(0, len(order), size * _POOL):
-        pool = sorted(order[i : i + size * _POOL], key=lambda index: len(examples[index].window.ids))
+        pool = sorted(order[i : i + size * _POOL], key=lambda index: length(examples[index]))
         batches += [[examples[index] for index in pool[j : j + size]] for j in range(0, len(pool), size)]
     return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
 
-def _optimizer(model: TokenClassifier, train: Train) -> torch.optim.Optimizer:
+def _optimizer(model: Trainable, train: Train) -> torch.optim.Optimizer:
     """AdamW; vectors (biases, norms) are not decayed, the head may have its own learning rate."""
     found: dict[tuple[bool, bool], list[torch.nn.Parameter]] = defaultdict(list)
     for name, parameter in model.trained():

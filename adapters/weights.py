@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,22 @@ def fingerprint(model: Model) -> str:
 
 def _counts(path: Path) -> bool:
     return path.is_file() and path.suffix in (".safetensors", ".json", ".txt", ".model", ".py")
+
+
+def is_local(model: Model) -> bool:
+    """Whether the weights come from a folder or a package, and not from a hub."""
+    return model.path.startswith(EMBEDDED_PREFIX) or _is_folder(model.path)
+
+
+def parameters(folder: Path) -> int:
+    """How many parameters the weights in a folder have, read off the files' headers."""
+    from safetensors import safe_open
+
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="np") as tensors:
+            total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    return total
 
 
 def _is_folder(path: str) -> bool:

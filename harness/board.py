@@ -11,11 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from harness.breakdown import ERRORS
+from harness.decode.text import ITEM, LOST, PLACED
 from harness.intervals import bootstrap_interval
 from harness.record import Record
 from harness.store import Store, read_rows
 
 NONE = "–"
+_RESPONSES = (
+    "Every item that a model wrote for a test sentence ends in one class. Hallucinated are those that stand nowhere "
+    "in their sentence, unknown labels those that the task does not have, both as shares of the items that could be "
+    "parsed. Tokens are those of all splits."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,8 @@ def markdown(store: Store, task: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _section(signature: str, board: Sequence[Entry]) -> list[str]:
+def _section(signature: str, entries: Sequence[Entry]) -> list[str]:
+    board = [entry for entry in entries if not entry.first.sees_gold] or entries
     first = board[0].first
     test = first.scores["test"]
     limited = f" **Only {first.limit} sentences of each split.**" if first.limit else ""
@@ -94,6 +101,7 @@ def _section(signature: str, board: Sequence[Entry]) -> list[str]:
         _table(*_main(board)),
         "F1 is the micro F1 of exact spans on the test split, in percent: the mean over seeds, ± their standard "
         "deviation. The interval is the 95% bootstrap interval over test sentences, or documents where there are any.",
+        _ceilings(entries),
     ]
     cues = [name for name in test.slices if name.startswith("cue-distance:")]
     if cues:
@@ -111,6 +119,9 @@ def _section(signature: str, board: Sequence[Entry]) -> list[str]:
     more = f" The {len(shown)} most frequent of {len(labels)} labels." if len(labels) > len(shown) else ""
     parts += ["### F1 by label", more.strip(), _table(*_cells(board, "labels", shown, ""))]
     parts += ["### Errors", _table(*_errors(board))]
+    written = [entry for entry in board if _items(entry)]
+    if written:
+        parts += ["### Responses", _table(*_responses(written)), _RESPONSES]
     return parts
 
 
@@ -160,7 +171,15 @@ def _cells(board: Sequence[Entry], table: str, names: Sequence[str], prefix: str
 
 
 def _errors(board: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
-    repairs = sorted({name for e in board for record in e.records for name in record.scores["test"].decoding})
+    repairs = sorted(
+        {
+            name
+            for entry in board
+            for record in entry.records
+            for name in record.scores["test"].decoding
+            if not name.startswith(ITEM)
+        }
+    )
     head = ["system", *ERRORS, *repairs]
     rows = []
     for entry in board:
@@ -169,6 +188,55 @@ def _errors(board: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
         counts += [statistics.fmean(score.decoding.get(name, 0) for score in scores) for name in repairs]
         rows.append([_text(entry.first.title), *(f"{count:.0f}" for count in counts)])
     return head, rows
+
+
+def _ceilings(entries: Sequence[Entry]) -> str:
+    """What the systems reach that are given the gold."""
+    found = [f"{_text(entry.first.title)} {entry.f1:.2f}" for entry in entries if entry.first.sees_gold]
+    return f"Ceilings, the gold itself sent the way that outputs take: {', '.join(found)}." if found else ""
+
+
+def _items(entry: Entry) -> dict[str, float]:
+    """The mean over seeds of how many generated items ended in each class."""
+    classes = (*PLACED, *LOST)
+    counts = [record.scores["test"].decoding for record in entry.records]
+    found = {name: statistics.fmean(one.get(ITEM + name, 0) for one in counts) for name in classes}
+    return found if any(found.values()) else {}
+
+
+def _responses(board: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
+    head = ["system", "items", "parsed", "placed", "hallucinated", "unknown label", *PLACED, *LOST]
+    head += ["prompt tokens", "completion tokens", "tokens/s", "US dollars"]
+    rows = []
+    for entry in board:
+        items = _items(entry)
+        total = sum(items.values())
+        parsed = total - items["unparseable"]
+        rows.append(
+            [
+                _text(entry.first.title),
+                f"{total:,.0f}",
+                _share(parsed, total),
+                _share(sum(items[name] for name in PLACED), total),
+                _share(items["not-in-text"], parsed),
+                _share(items["unknown-label"], parsed),
+                *(f"{items[name]:,.0f}" for name in (*PLACED, *LOST)),
+                *(_noted(entry, name, ",.0f") for name in ("prompt_tokens", "completion_tokens")),
+                _noted(entry, "completion_tokens_per_second", ",.0f"),
+                _noted(entry, "us_dollars", ".4f"),
+            ]
+        )
+    return head, rows
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f}%" if whole else NONE
+
+
+def _noted(entry: Entry, name: str, shape: str) -> str:
+    """The mean over seeds of what the systems noted of their cost."""
+    values = [record.cost["notes"].get(name) for record in entry.records]
+    return format(statistics.fmean(values), shape) if values and None not in values else NONE
 
 
 def _provenance(card: dict[str, Any]) -> str:

@@ -137,13 +137,23 @@ def ls(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A system, a task, or a run of the store.")],
+    name: Annotated[str, typer.Argument(help="A system, a task, a run of the store, or the word prompt.")],
+    system: Annotated[str, typer.Option("--system", "-s", help="prompt: the system that asks.")] = "",
+    task: Annotated[str, typer.Option("--task", "-t", help="prompt: the task.")] = "",
+    index: Annotated[int, typer.Option(min=0, help="prompt: the number of the test sentence, from 0.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="prompt: the seed that draws its examples.")] = 120,
+    data: Data = None,
     runs: Runs = RUNS,
     preset: Preset = "",
     set: Set = None,
     json: Json = False,
 ) -> None:
-    """Show a card with everything resolved, or the record of a run."""
+    """Show a card with everything resolved, the record of a run, or the prompt that a system asks of a sentence."""
+    if name == "prompt":
+        from harness.commands.prompt import PromptOptions, show_prompt
+
+        show_prompt(PromptOptions(system, task, index, seed, preset, set or [], data, json))
+        return
     from harness.commands.show import show_thing
 
     show_thing(name, runs, preset, set or [], json)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from harness.errors import UserError
 from harness.outputs import RawOutput
 from harness.spans import Labeled, Sentence
 from harness.task import Brief
@@ -51,18 +52,21 @@ class System(ABC):
 
     `version` is part of every run's identity: raise it when the same settings give other outputs.
     `scored_splits` are the splits it can answer for. `reads_brief` says that the task's brief changes what it answers,
-    and so is part of its identity. Where `seeded` is false, every seed gives the same outputs and one
-    run is enough. What has a body here is what a system without a model needs.
+    and so is part of its identity. What has a body here is what a system without a model needs.
     """
 
     version: ClassVar[int] = 1
     settings_type: ClassVar[type[Any]]
     scored_splits: ClassVar[tuple[str, ...]] = ("validation", "test")
-    seeded: ClassVar[bool] = False
     reads_brief: ClassVar[bool] = False
 
     def __init__(self, settings: Any, context: Context) -> None:
         self.settings, self.context = settings, context
+
+    @classmethod
+    def seeded(cls, settings: Any) -> bool:
+        """Whether the seed changes the outputs; where it does not, one run is enough."""
+        return False
 
     @classmethod
     def missing(cls, settings: Any) -> str:
@@ -84,6 +88,10 @@ class System(ABC):
     @abstractmethod
     def predict(self, sentences: Sequence[Sentence]) -> Sequence[RawOutput]:
         """A raw output for each sentence, in order."""
+
+    def prompt(self, train: Sequence[Labeled], sentence: Sentence) -> str:
+        """The text that the system asks about a sentence. Raises UserError where it asks nothing."""
+        raise UserError("This system has no prompts; those of prompted models can be shown.")
 
     def cost(self) -> Cost:
         """What the harness cannot measure from outside."""

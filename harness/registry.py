@@ -20,6 +20,8 @@ ADAPTERS = {
     "oracle": "harness.adapters.oracle:Oracle",
     "file": "harness.adapters.predictions_file:PredictionsFile",
     "tagger": "harness.adapters.tagger:Tagger",
+    "prompted": "harness.adapters.generator:Generator",
+    "instructed": "harness.adapters.instructed:Instructed",
 }
 
 READERS = {

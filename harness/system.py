@@ -1,6 +1,8 @@
 """System cards, and the grammar of system names.
 
     <model>-unmask-<bits>     token classifier on a decoder, causal mask removed in the groups whose bit is 1
+    <model>-<n>shot           a decoder that is prompted, with n examples
+    <model>-it                a decoder fine-tuned to write the mentions
     <encoder>                 token classifier on an encoder
     gazetteer, oracle         no model
     file:<path>               anybody's predictions file
@@ -16,7 +18,7 @@ import fnmatch
 import itertools
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, field
+from dataclasses import asdict, field, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -31,12 +33,18 @@ from harness.settings import CLOSED, NAME, build, known_keys, merged, nested, re
 
 MACHINE = "machine"  # the table of settings that change how a run is carried out, not what comes out
 _UNMASK = re.compile(r"(?P<model>.+)-unmask-(?P<bits>[01?*\[\]]+)")
+_GENERATOR = re.compile(r"(?P<model>.+)-(?:(?P<shots>[0-9]{1,3})shot|it)")
+_GENERATORS = ("0shot", "5shot", "it")  # what shell patterns find
 _WILD = re.compile(r"[?*\[]")
 
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
 class SystemCard:
-    """What a card file says. `settings` are the adapter's own; a decoder's card becomes a system with its bits."""
+    """What a card file says. `settings` are the adapter's own.
+
+    A decoder's card becomes a tagger with its bits, or a generator, to which of `settings` only `model` applies and all
+    of `generator`.
+    """
 
     name: Annotated[str, Field(pattern=NAME)]
     adapter: str
@@ -47,6 +55,7 @@ class SystemCard:
     citation: str = ""
     preset: str = ""
     settings: dict[str, Any] = Field(default_factory=dict)
+    generator: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
@@ -84,6 +93,8 @@ def system_names(pattern: str) -> list[str]:
         bits = [bits for bits in _bit_strings(match["bits"]) if fnmatch.fnmatch(bits, match["bits"])]
         models = [name for name in known_systems() if _is_decoder(name) and fnmatch.fnmatch(name, match["model"])]
         found += [f"{model}-unmask-{b}" for model in models for b in bits]
+    generators = [f"{name}-{kind}" for name in known_systems() if _is_decoder(name) for kind in _GENERATORS]
+    found += fnmatch.filter(generators, pattern)
     if not found:
         raise UnknownName("system", pattern, known_systems(), "See them all with: harness ls systems.")
     return found
@@ -105,7 +116,7 @@ def resolve_system(name: str, preset: str = "", overrides: Mapping[str, Any] | N
     asked = preset if card.preset else ""
     chosen = asked or card.preset
     own = {key: value for key, value in (overrides or {}).items() if _belongs(key, known)}
-    defaults = read_preset(chosen) if chosen else {}
+    defaults = read_preset(chosen, card.adapter) if chosen else {}
     layers = [card.settings, defaults] if asked else [defaults, card.settings]  # a preset asked for outranks the card
     values: dict[str, Any] = {}
     for layer in (*layers, given, nested(own)):
@@ -116,9 +127,7 @@ def resolve_system(name: str, preset: str = "", overrides: Mapping[str, Any] | N
 
 def _given_name(name: str, card: SystemCard, given: Mapping[str, Any]) -> str:
     """A card's own name where it was given by its path."""
-    if ".toml" not in name:
-        return name
-    return f"{card.name}-unmask-{given['unmask']}" if "unmask" in given else card.name
+    return re.sub(r"^.*\.toml", lambda _: card.name, name) if ".toml" in name else name
 
 
 def settings_of(system: ResolvedSystem) -> Any:
@@ -129,7 +138,9 @@ def settings_of(system: ResolvedSystem) -> Any:
 def refuse_unused(keys: Mapping[str, Any], preset: str, systems: list[ResolvedSystem]) -> None:
     """Raise UnknownName for an override that no system of the grid knows, CardError for a preset that none takes."""
     if preset:
-        read_preset(preset)
+        for system in systems:
+            if system.asked_preset:
+                read_preset(preset, system.card.adapter)
         if not any(system.asked_preset for system in systems):
             raise CardError(f"--preset {preset}: none of these systems has a card that takes presets.")
     known = {key for system in systems for key in known_keys(adapter_class(system.card).settings_type)}
@@ -147,19 +158,41 @@ def _split_name(name: str) -> tuple[SystemCard, dict[str, Any]]:
         return known_systems()["file"], {"path": name.removeprefix("file:")}
     if name.endswith(".toml"):
         return _read_card(Path(name)), {}
+    generator = _GENERATOR.fullmatch(name)
+    if generator and (base := _decoder(generator["model"])):
+        return _as_generator(base, generator["shots"])
     match = _UNMASK.fullmatch(name)
     model = match["model"] if match else name
     card = _read_card(Path(model)) if model.endswith(".toml") else known_systems().get(model)
     if card is None or (model == "file"):
-        hint = "Decoders are named <decoder>-unmask-<bits>, as in smollm2-unmask-0011; see: harness ls systems."
+        hint = "Decoders are named <decoder>-unmask-<bits>, -<n>shot or -it; see them with: harness ls systems."
         raise UnknownName(
             "system", name, [*known_systems(), *(f"{c}-unmask-0000" for c in known_systems() if _is_decoder(c))], hint
         )
     if bool(match) != (card.kind == "decoder"):
-        fix = f"name it {model}-unmask-<bits>, as in {model}-unmask-0011" if not match else f"its name is just {model}"
+        fix = (
+            f"name it {model}-unmask-<bits>, as in {model}-unmask-0011, or {model}-0shot, {model}-it"
+            if not match
+            else f"its name is just {model}"
+        )
         what = "is a decoder" if not match else "is no decoder and has no causal mask to remove"
         raise CardError(f"System {name!r}: {model} {what}; {fix}.")
     return card, {"unmask": match["bits"]} if match else {}
+
+
+def _decoder(model: str) -> SystemCard | None:
+    """The card of a decoder, given by its name or its path."""
+    card = _read_card(Path(model)) if model.endswith(".toml") else known_systems().get(model)
+    return card if card and card.kind == "decoder" else None
+
+
+def _as_generator(card: SystemCard, shots: str | None) -> tuple[SystemCard, dict[str, Any]]:
+    """A decoder's card as that of a generator: prompted with that many examples, or fine-tuned."""
+    settings = merged({"model": card.settings.get("model", {})}, card.generator)
+    if shots is None:
+        given = {"prompt": {"style": "sections", "definitions": False}}
+        return replace(card, adapter="instructed", settings=settings), given
+    return replace(card, adapter="prompted", settings=settings), {"prompt": {"shots": int(shots)}}
 
 
 @cache
@@ -181,10 +214,10 @@ def _read_card(path: Path) -> SystemCard:
     return card
 
 
-def read_preset(name: str) -> dict[str, Any]:
-    """The settings of a preset. Raises UnknownName."""
-    folder = Path(str(files("harness.adapters"))) / "presets"
+def read_preset(name: str, adapter: str) -> dict[str, Any]:
+    """The settings of an adapter's preset. Raises UnknownName."""
+    folder = Path(str(files("harness.adapters"))) / "presets" / adapter
     known = sorted(path.stem for path in folder.glob("*.toml"))
     if name not in known:
-        raise UnknownName("preset", name, known)
+        raise UnknownName(f"preset of {adapter} systems", name, known)
     return read_toml(folder / f"{name}.toml")

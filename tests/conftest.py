@@ -75,17 +75,17 @@ def save_tokenizer(folder: Path) -> int:
     return len(fast)
 
 
-def save_tiny(folder: Path, model_type: str, **sizes: int) -> Path:
+def save_tiny(folder: Path, model_type: str, causal: bool = False, **sizes: int) -> Path:
     """A model with random weights and its tokenizer, saved as save_pretrained does."""
     import torch
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
     vocabulary = save_tokenizer(folder)
     torch.manual_seed(0)
     config = AutoConfig.for_model(
         model_type, vocab_size=vocabulary, num_attention_heads=4, max_position_embeddings=512, pad_token_id=0, **sizes
     )
-    AutoModel.from_config(config).save_pretrained(folder)
+    (AutoModelForCausalLM if causal else AutoModel).from_config(config).save_pretrained(folder)
     return folder
 
 
@@ -101,3 +101,10 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of two blocks, 32 wide."""
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     return save_tiny(tmp_path_factory.mktemp("tiny-encoder"), "bert", **sizes)
+
+
+@pytest.fixture(scope="session")
+def tiny_language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of two blocks that can write."""
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_key_value_heads": 2}
+    return save_tiny(tmp_path_factory.mktemp("tiny-language-model"), "llama", causal=True, **sizes)

@@ -59,7 +59,7 @@ def run_grid(options: GridOptions) -> int:
         RunPlan(dataset, system, seed, policy, options.save, sys.stderr.isatty(), on_tasks)
         for dataset in datasets
         for system in systems
-        for seed in (seeds if adapter_class(system.card).seeded else [FIRST_SEED])
+        for seed in (seeds if adapter_class(system.card).seeded(settings_of(system)) else [FIRST_SEED])
     ]
     for plan in plans:
         plan.check()

@@ -35,7 +35,13 @@ def list_things(what: str, runs: Path, as_json: bool) -> None:
 def _systems() -> list[dict[str, Any]]:
     found = []
     for name, card in known_systems().items():
-        shown = f"{name}-unmask-<bits>" if card.kind == "decoder" else "file:<path>" if name == "file" else name
+        shown = (
+            f"{name}-unmask-<bits>, -<n>shot, -it"
+            if card.kind == "decoder"
+            else "file:<path>"
+            if name == "file"
+            else name
+        )
         found.append({"system": shown, "description": card.description, "license": card.license})
     return found
 

@@ -23,8 +23,8 @@ def decode(
     """Turn a raw output into spans on the sentence's words.
 
     `labels` maps the task's labels to their words. Spans of labels that it does not have (None: it has any) are
-    dropped and counted as `unknown-label`. Words that the system declares unseen are counted; spans that touch them are dropped, so that they
-    are scored as O.
+    dropped and counted as `unknown-label`. Words that the system declares unseen are counted; spans that touch them are
+    dropped, so that they are scored as O.
     Raises ValueError when the output does not fit the sentence (a bug of the system, not of the model).
     """
     if isinstance(output, Tags):

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from types import ModuleType
+from typing import Any
 
 from harness.errors import UnknownName
 from harness.places import Places, Reading
@@ -17,7 +18,7 @@ from harness.responses import inline, listing, objects
 from harness.responses.item import Item
 from harness.spans import Sentence, Span
 
-__all__ = ["Format", "Item", "format_of", "items_of", "names_of", "parse", "write"]
+__all__ = ["Format", "Item", "describe", "format_of", "items_of", "names_of", "parse", "schema", "write"]
 
 
 class Format(StrEnum):
@@ -49,6 +50,16 @@ def names_of(labels: Mapping[str, str]) -> dict[str, str]:
 def write(spans: Sequence[Span], sentence: Sentence, names: Mapping[str, str], format: Format) -> str:
     """The response that says exactly these spans of a sentence. `names` are those of the labels."""
     return str(_MODULES[format].write(items_of(spans, sentence, names), sentence.shown))
+
+
+def describe(format: Format, attribute: str, names: Mapping[str, str]) -> str:
+    """What a prompt says of a format."""
+    return str(_MODULES[format].describe(attribute, next(iter(names.values()))))
+
+
+def schema(names: Mapping[str, str]) -> dict[str, Any]:
+    """The JSON schema of the format json."""
+    return objects.schema(list(names.values()))
 
 
 def parse(response: str, format: Format) -> tuple[list[Item], int]:

@@ -15,6 +15,11 @@ _BLANK = " \t\r\n"
 _SPECIAL = re.compile(r"[\\<]")
 
 
+def describe(attribute: str, name: str) -> str:
+    """What a prompt says of this format; `name` is one of the labels' names."""
+    return f"Repeat the sentence with each of them between marks that name its {attribute}: <{name}>...</{name}>."
+
+
 def write(items: Sequence[Item], text: str) -> str:
     """The sentence's `text` with these items marked; they come in its order and say where they start."""
     parts: list[str] = []

@@ -20,6 +20,11 @@ _OCCURRENCE = re.compile(r"#([1-9][0-9]{0,5})\Z")
 _BLANK = " \t\r\n"
 
 
+def describe(attribute: str, name: str) -> str:
+    """What a prompt says of this format; `name` is one of the labels' names."""
+    return f"Write them in one line as text:{attribute}, joined by ';'. Write nothing where there are none."
+
+
 def write(items: Sequence[Item], text: str) -> str:
     """The response that names these items of the sentence."""
     return ";".join(_item(item) for item in items)

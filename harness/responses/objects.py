@@ -18,6 +18,12 @@ _MEMBER = rf"{_STRING}\s*+:\s*+(?:{_STRING}|[-+.\w]++)\s*+,?\s*+"
 _OPENED = re.compile(rf"(?P<wrapper>\{{\s*+{_STRING}\s*+:\s*+\[)|(?P<object>\{{\s*+(?:{_MEMBER})*+\}})|\{{", re.DOTALL)
 
 
+def describe(attribute: str, name: str) -> str:
+    """What a prompt says of this format; `name` is one of the labels' names."""
+    shape = json.dumps([{"text": "...", "label": name}], ensure_ascii=False)
+    return f"Answer with a JSON list alone, as in {shape}, where the label is the {attribute}, or with [] for none."
+
+
 def write(items: Sequence[Item], text: str) -> str:
     """The response that names these items of the sentence."""
     return json.dumps([_object(item) for item in items], ensure_ascii=False)

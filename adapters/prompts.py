@@ -1,0 +1,133 @@
+"""What a model is asked: a task's labels, examples from train, and one sentence."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from harness.adapters.generator_settings import GeneratorSettings
+
+from harness.contracts import Context
+from harness.responses import describe, names_of, write
+from harness.spans import Labeled, Sentence
+
+Count = Callable[["Prompt"], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is sent to a model: a text to go on from; for `chat`, turns of a user and an assistant, a user's last.
+
+    `examples` is how many examples it holds.
+    """
+
+    turns: tuple[str, ...]
+    chat: bool
+    examples: int = 0
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The turns as chat templates take them."""
+        return [{"role": ("user", "assistant")[i % 2], "content": turn} for i, turn in enumerate(self.turns)]
+
+    def __str__(self) -> str:
+        if not self.chat:
+            return self.turns[0]
+        return "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in self.messages)
+
+
+class PromptWriter:
+    """Writes the prompt of any sentence. `count` gives the tokens of a prompt."""
+
+    def __init__(self, settings: GeneratorSettings, context: Context, train: Sequence[Labeled], count: Count) -> None:
+        self.settings, self.prompt, self.count = settings, settings.prompt, count
+        self.brief, self.labels = context.brief, names_of(context.labels)
+        shots = self.prompt.shots
+        self.similar = _Similar(train) if shots and self.prompt.choose == "similar" else None
+        self.fixed = covering(train, shots, context.seed) if shots and not self.similar else []
+
+    def write(self, sentence: Sentence) -> Prompt:
+        """The prompt of a sentence, with as many examples as fit; those chosen last go first."""
+        examples = self.similar.nearest(sentence, self.prompt.shots) if self.similar else self.fixed
+        while True:
+            prompt = self._layout(examples, sentence)
+            if not examples or self.count(prompt) <= self.prompt.max_tokens:
+                return prompt
+            examples = examples[:-1]
+
+    def response(self, labeled: Labeled) -> str:
+        """The right response for a sentence."""
+        return write(labeled.spans, labeled.sentence, self.labels, self.settings.format)
+
+    def _layout(self, examples: Sequence[Labeled], sentence: Sentence) -> Prompt:
+        shown = list(reversed(examples))  # the best one stands next to the sentence
+        if self.prompt.style == "chat":
+            turns = [part for one in shown for part in (self._asked(one.sentence), self.response(one))]
+            turns.append(self._asked(sentence))
+            return Prompt((f"{self._instruction()}\n\n{self._options()}\n\n{turns[0]}", *turns[1:]), True, len(shown))
+        parts = [f"### Instruction:\n{self._instruction()}", f"### Options:\n{self._options()}"]
+        for one in shown:
+            parts += [_section(one.sentence) + self.response(one)]
+        return Prompt(("\n\n".join([*parts, _section(sentence)]),), False, len(shown))
+
+    def _instruction(self) -> str:
+        brief = self.brief
+        return (
+            f"Find the {brief.mentions} in the sentence and give the {brief.attribute} of each. "
+            f"Copy them from the sentence as they are. " + describe(self.settings.format, brief.attribute, self.labels)
+        )
+
+    def _options(self) -> str:
+        defined = self.brief.definitions if self.prompt.definitions else {}
+        names = [f"{name} ({defined[label]})" if label in defined else name for label, name in self.labels.items()]
+        options = ("; " if defined else ", ").join(names)
+        return f"Possible values of the {self.brief.attribute}: {options}" if self.prompt.style == "chat" else options
+
+    @staticmethod
+    def _asked(sentence: Sentence) -> str:
+        return f"Sentence: {sentence.shown}"
+
+
+def _section(sentence: Sentence) -> str:
+    return f"### Sentence:\n{sentence.shown}\n\n### Response:\n"
+
+
+def covering(train: Sequence[Labeled], count: int, seed: int) -> list[Labeled]:
+    """Examples drawn at random that show as many labels as they can, and, from three on, one without any mention."""
+    order = list(train)
+    random.Random(seed).shuffle(order)
+    lengths = sorted(len(one.sentence.words) for one in order)
+    limit = lengths[len(lengths) * 3 // 4]  # no example is among the longest quarter
+    order = [one for one in order if len(one.sentence.words) <= limit]
+    empty = next((one for one in order if not one.spans), None) if count >= 3 else None
+    chosen: list[Labeled] = []
+    shown: set[str] = set()
+    rest = [one for one in order if one.spans]
+    while rest and len(chosen) < count - (empty is not None):
+        best = max(rest, key=lambda one: len({span.label for span in one.spans} - shown))  # the first of equals
+        rest.remove(best)
+        chosen.append(best)
+        shown |= {span.label for span in best.spans}
+    return [*chosen, *([empty] if empty else [])]
+
+
+class _Similar:
+    """Finds the training sentences that share most words with a sentence, rare words first: cosine of TF-IDF."""
+
+    def __init__(self, train: Sequence[Labeled]) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        self.train = train
+        self.vectorizer = TfidfVectorizer(analyzer=_lower_words, sublinear_tf=True)
+        self.table = self.vectorizer.fit_transform([one.sentence.words for one in train])
+
+    def nearest(self, sentence: Sentence, count: int) -> list[Labeled]:
+        row = self.vectorizer.transform([sentence.words])
+        scores = (self.table @ row.T).toarray().ravel()
+        best = sorted(range(len(scores)), key=lambda i: -scores[i])[:count]
+        return [self.train[i] for i in best]
+
+
+def _lower_words(words: Sequence[str]) -> list[str]:
+    return [word.lower() for word in words]
