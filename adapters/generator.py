@@ -126,7 +126,7 @@ class Generator(System):
         """The longest prompt that leaves room for an answer."""
         if self.base is None:
             return float("inf")
-        return context_length(self.base) - self.settings.generation.max_tokens
+        return float(context_length(self.base) - self.settings.generation.max_tokens)
 
     def _sampling(self) -> Sampling:
         settings, generation = self.settings, self.settings.generation

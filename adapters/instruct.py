@@ -127,7 +127,8 @@ def layout(examples: Sequence[Example], prefix: int) -> Layout:
     """Lay examples whose first `prefix` tokens are the same out in a row."""
     ids = list(examples[0].prompt[:prefix])
     positions, owner = list(range(prefix)), [-1] * prefix
-    before, targets = [], []
+    before: list[int] = []
+    targets: list[int] = []
     for number, example in enumerate(examples):
         own = [*example.prompt[prefix:], *example.response]
         first = len(ids) + len(example.prompt) - prefix
@@ -142,7 +143,7 @@ def layout(examples: Sequence[Example], prefix: int) -> Layout:
     return Layout(torch.tensor(ids), torch.tensor(positions), visible_LL, torch.tensor(before), torch.tensor(targets))
 
 
-def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
+def common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
     """How many tokens all prompts begin with; each keeps one of its own."""
     if not prompts:
         return 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from harness.adapters.backends import backend_class
 from harness.adapters.backends.vllm import stop_engine
 from harness.adapters.generator import Generator
-from harness.adapters.generator_settings import InstructedSettings
+from harness.adapters.generator_settings import GeneratorSettings, InstructedSettings
 from harness.adapters.tokens import context_length, token_ids
 
 from harness.contracts import Context, Cost
@@ -35,7 +35,7 @@ class Instructed(Generator):
         self.trained_parameters = self.left_out = 0
 
     @classmethod
-    def seeded(cls, settings: InstructedSettings) -> bool:
+    def seeded(cls, settings: GeneratorSettings) -> bool:
         return True
 
     @classmethod

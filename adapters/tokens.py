@@ -33,10 +33,34 @@ def context_length(folder: Path) -> int:
 
 
 def token_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
-    """The tokens of a prompt, in the model's own template if it is a chat."""
+    """The tokens of a prompt, in the model's own template if it is a chat.
+
+    What looks like a special token in a sentence is read as plain characters: no sentence can end its own turn.
+    """
     if not prompt.chat:
-        return list(tokenizer(prompt.turns[0])["input_ids"])
+        return _plain(tokenizer, prompt.turns[0], True)
     if not tokenizer.chat_template:
         raise CardError("This model has no chat template; ask it with --set prompt.style=sections.")
-    text = tokenizer.apply_chat_template(prompt.messages, add_generation_prompt=True, tokenize=False)
+    if not any(token in turn for token in tokenizer.all_special_tokens for turn in prompt.turns):
+        return _marked(tokenizer, _chat(tokenizer, prompt.messages))
+    holders = [f"\x02{number}\x03" for number in range(len(prompt.turns))]
+    messages = [{**message, "content": holder} for message, holder in zip(prompt.messages, holders, strict=True)]
+    rest, found = _chat(tokenizer, messages), []
+    for holder, turn in zip(holders, prompt.turns, strict=True):
+        before, _, rest = rest.partition(holder)
+        found += _marked(tokenizer, before) + _plain(tokenizer, turn, False)
+    return found + _marked(tokenizer, rest)
+
+
+def _chat(tokenizer: Any, messages: list[dict[str, str]]) -> str:
+    return str(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
+
+
+def _marked(tokenizer: Any, text: str) -> list[int]:
+    """The tokens of a template, with its special ones."""
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _plain(tokenizer: Any, text: str, begin: bool) -> list[int]:
+    """The tokens of a text, none of them special but those that begin a text."""
+    return list(tokenizer(text, add_special_tokens=begin, split_special_tokens=True)["input_ids"])

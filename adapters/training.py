@@ -32,22 +32,26 @@ class Example:
 
 
 E = TypeVar("E")
+E_contra = TypeVar("E_contra", contravariant=True)
 
 
-class Objective(Protocol[E]):
+class Objective(Protocol[E_contra]):
     """What is trained, and the loss of examples."""
 
-    model: Trainable
+    @property
+    def model(self) -> Trainable:
+        """What is trained."""
+        ...
 
-    def length(self, example: E) -> int:
+    def length(self, example: E_contra) -> int:
         """Its subwords: examples of like length are batched together."""
         ...
 
-    def targets(self, example: E) -> int:
+    def targets(self, example: E_contra) -> int:
         """How many predictions its loss is a sum of."""
         ...
 
-    def losses(self, examples: Sequence[E]) -> Iterator[tuple[torch.Tensor, int]]:
+    def losses(self, examples: Sequence[E_contra]) -> Iterator[tuple[torch.Tensor, int]]:
         """Summed losses whose sum is that of a batch, one for each pass of the model, with the subwords it read."""
         ...
 

@@ -28,7 +28,10 @@ _engine: tuple[tuple[Any, ...], Any] | None = None  # the engine in use: startin
 
 
 class Vllm(Backend):
-    """Offline inference with `vllm.LLM`. The engine, a process of its own, stays for the next system on its weights."""
+    """Offline inference with `vllm.LLM`. The engine, a process of its own, stays for the next system on its weights.
+
+    This vLLM has no NF4: weights that are trained in 4 bits are served in `model.dtype`.
+    """
 
     @classmethod
     def missing(cls, settings: GeneratorSettings) -> str:
@@ -70,7 +73,7 @@ class Vllm(Backend):
         global _engine
         assert self.folder is not None
         model, machine = self.settings.model, self.settings.machine
-        key = (self.folder, model.dtype, model.quantization, machine.kv_cache_gib, machine.gpu_memory_share)
+        key = (self.folder, model.dtype, machine.kv_cache_gib, machine.gpu_memory_share)
         if _engine is None or _engine[0] != key:
             stop_engine()
             _engine = key, _start(self.settings, self.folder)
@@ -91,7 +94,6 @@ def _start(settings: GeneratorSettings, folder: Path) -> Any:
             return LLM(
                 model=str(folder),
                 dtype=model.dtype,
-                quantization="bitsandbytes" if model.quantization == "nf4" else None,
                 trust_remote_code=model.trust_remote_code,
                 max_model_len=min(context_length(folder), _LONGEST),
                 gpu_memory_utilization=settings.machine.gpu_memory_share,

@@ -52,7 +52,7 @@ def parse(response: str) -> tuple[list[Item], int]:
             take(token[0][1])
         elif token["close"]:
             text = "".join(inside)
-            if label == token["label"].strip() and text.strip(_BLANK):
+            if label is not None and label == token["label"].strip() and text.strip(_BLANK):
                 items.append(Item(text.strip(_BLANK), label, None, begun))
             else:
                 broken += 1
