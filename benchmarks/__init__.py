@@ -1,0 +1,1 @@
+"""Speed against what a user would otherwise run: one module a table, `python -m benchmarks.<name>`."""

