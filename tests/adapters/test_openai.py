@@ -1,0 +1,130 @@
+"""The backend openai against a server that is busy, breaks, and then answers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.adapters.backends import Sampling
+from harness.adapters.backends.openai import OpenAI
+from harness.adapters.generator_settings import GeneratorSettings
+from harness.adapters.prompts import Prompt
+
+from harness.errors import MissingModel
+from harness.settings import build, merged
+
+SECRET = "sk-not-to-be-written-down"
+
+
+class Busy(ThreadingHTTPServer):
+    """Refuses each request once (too many, then broken), and notes what was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[dict[str, Any]] = []
+        self.keys: set[str] = set()
+        self.refused: dict[str, int] = {}
+        self.under_way = self.most = 0
+        self.always = 0
+        self.lock = threading.Lock()
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Busy
+
+    def do_GET(self) -> None:
+        self.answer(200, {"object": "list", "data": [{"id": "served", "object": "model"}]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        content = json.dumps(body)
+        server = self.server
+        with server.lock:
+            server.keys.add(self.headers["Authorization"])
+            server.under_way += 1
+            server.most = max(server.most, server.under_way)
+            turn = server.refused[content] = server.refused.get(content, 0) + 1
+        try:
+            if server.always or turn <= 2:
+                self.answer(server.always or (429, 500)[turn - 1], {"error": {"message": "busy"}}, {"Retry-After": "0"})
+                return
+            with server.lock:
+                server.asked.append(body)
+            usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+            if self.path.endswith("/chat/completions"):
+                choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "chat:x"}}
+                self.answer(200, {"id": "1", "object": "chat.completion", "created": 0, "model": "served", "choices": [choice], "usage": usage})
+            else:
+                choice = {"index": 0, "finish_reason": "length", "text": f"{body['prompt']}:x"}
+                self.answer(200, {"id": "1", "object": "text_completion", "created": 0, "model": "served", "choices": [choice], "usage": usage})
+        finally:
+            with server.lock:
+                server.under_way -= 1
+
+    def answer(self, code: int, content: object, headers: dict[str, str] | None = None) -> None:
+        data = json.dumps(content).encode()
+        self.send_response(code)
+        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def busy() -> Iterator[Busy]:
+    server = Busy()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def backend(server: Busy, **machine: Any) -> OpenAI:
+    url = f"http://127.0.0.1:{server.server_port}/v1"
+    values = {"model": {"path": "hosted"}, "backend": "openai", "machine": merged({"url": url, "concurrency": 3, "retries": 4}, machine)}
+    return OpenAI(build(GeneratorSettings, values, "test"), None)
+
+
+def test_requests_are_tried_again_and_answers_keep_their_places(busy: Busy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    made = backend(busy)
+    prompts = [Prompt((f"p{i}",), False) for i in range(10)]
+    found = dict(made.complete(prompts, Sampling(7, stop=("\n",))))
+    assert {index: answer.text for index, answer in found.items()} == {i: f"p{i}:x" for i in range(10)}
+    assert (found[0].prompt_tokens, found[0].completion_tokens, found[0].cut) == (5, 3, True)
+    assert len(busy.asked) == 10
+    assert busy.most <= 3
+    assert busy.keys == {f"Bearer {SECRET}"}
+    assert busy.asked[0]["model"] == "served"
+    assert (busy.asked[0]["max_tokens"], busy.asked[0]["stop"]) == (7, ["\n"])
+    made.close()
+
+
+def test_chats_and_schemas(busy: Busy) -> None:
+    schema = {"type": "array"}
+    made = backend(busy)
+    [(_, chat)] = made.complete([Prompt(("ask",), True)], Sampling(7, schema=schema))
+    [(_, plain)] = made.complete([Prompt(("ask",), False)], Sampling(7, schema=schema))
+    assert (chat.text, chat.cut, plain.text) == ("chat:x", False, "ask:x")
+    assert busy.asked[0]["messages"] == [{"role": "user", "content": "ask"}]
+    assert busy.asked[0]["response_format"]["json_schema"]["schema"] == schema
+    assert busy.asked[1]["structured_outputs"] == {"json": schema}
+    made.close()
+
+
+def test_a_server_that_never_answers_is_one_clear_paragraph(busy: Busy, tmp_path: Path) -> None:
+    busy.always = 500
+    made = backend(busy, retries=1)
+    with pytest.raises(MissingModel, match=r"does not answer .*machine\.retries"):
+        list(made.complete([Prompt(("p",), False)] * 5, Sampling(7)))
+    made.close()
