@@ -244,7 +244,8 @@ def _provenance(card: dict[str, Any]) -> str:
         f"Source: {card['source']}" if card["source"] else "",
         f"License: {card['license']}" if card["license"] else "",
     ]
-    return ". ".join(_text(part) for part in [*parts, card["citation"].rstrip(".")] if part) + "."
+    said = [_text(part) for part in [*parts, card["citation"].rstrip(".")] if part]
+    return ". ".join(said) + "." if said else ""
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -54,6 +54,8 @@ def test_patterns_stand_for_systems() -> None:
     assert system_names("smollm2-unmask-00??") == [f"smollm2-unmask-00{bits}" for bits in ("00", "01", "10", "11")]
     assert system_names("smollm2-unmask-*")[-1] == "smollm2-unmask-1111"
     assert len(system_names("smollm2-unmask-*")) == 16
+    assert system_names("smollm2-?*t") == ["smollm2-0shot", "smollm2-5shot", "smollm2-it"]
+    assert system_names("smollm2-12shot") == ["smollm2-12shot"]
     assert set(system_names("roberta-*")) == {"roberta-base", "roberta-large"}
     assert system_names("smollm2-unmask-010101") == ["smollm2-unmask-010101"]
 

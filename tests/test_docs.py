@@ -33,7 +33,7 @@ def test_a_walk_through_works(page: str, tmp_path: Path) -> None:
     assert commands >= 4
     if page == "add-a-task.md":
         board = (tmp_path / "leaderboards/menus.md").read_text(encoding="utf-8")
-        assert "| 1 | oracle (sees the gold) | 100.00 |" in board
+        assert "Ceilings, the gold itself sent the way that outputs take: oracle 100.00." in board
 
 
 def test_the_cards_that_new_writes_can_be_read(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from harness.decode import policy_of
 from harness.errors import CardError, MissingData, MissingModel, UserError
 from harness.runner import RunPlan, carry_out
 from harness.settings import parse_overrides
-from harness.store import RunKey, Store, read_record
+from harness.store import WEIGHTS, RunKey, Store, read_record
 from harness.system import ResolvedSystem, adapter_class, refuse_unused, resolve_system, settings_of, system_names
 from harness.task import TaskCard, is_task_key, task_card, task_names
 
@@ -116,6 +116,8 @@ def _carry_out_all(plans: Sequence[RunPlan], store: Store) -> tuple[int, list[Ru
             test = record.scores["test"]
             spent = f"trained in {record.cost['fit_seconds']:.0f} s, " if record.cost["fit_seconds"] >= 1 else ""
             _say(f"{title}: F1 {test.f1:.2f} ({spent}{'new' if ran else 'already in the store'})")
+            if plan.keep_weights and not ran and not (store.root / key.path / WEIGHTS).is_dir():
+                _say(f"{title}: --save came too late, the stored run has no weights; --runs DIR makes it anew.")
             keys.append(key)
         except Exception as error:
             if len(plans) == 1:

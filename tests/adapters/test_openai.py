@@ -58,10 +58,30 @@ class Handler(BaseHTTPRequestHandler):
             usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
             if self.path.endswith("/chat/completions"):
                 choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "chat:x"}}
-                self.answer(200, {"id": "1", "object": "chat.completion", "created": 0, "model": "served", "choices": [choice], "usage": usage})
+                self.answer(
+                    200,
+                    {
+                        "id": "1",
+                        "object": "chat.completion",
+                        "created": 0,
+                        "model": "served",
+                        "choices": [choice],
+                        "usage": usage,
+                    },
+                )
             else:
                 choice = {"index": 0, "finish_reason": "length", "text": f"{body['prompt']}:x"}
-                self.answer(200, {"id": "1", "object": "text_completion", "created": 0, "model": "served", "choices": [choice], "usage": usage})
+                self.answer(
+                    200,
+                    {
+                        "id": "1",
+                        "object": "text_completion",
+                        "created": 0,
+                        "model": "served",
+                        "choices": [choice],
+                        "usage": usage,
+                    },
+                )
         finally:
             with server.lock:
                 server.under_way -= 1
@@ -69,7 +89,11 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, code: int, content: object, headers: dict[str, str] | None = None) -> None:
         data = json.dumps(content).encode()
         self.send_response(code)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **(headers or {})}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(data)),
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
@@ -91,7 +115,11 @@ def busy() -> Iterator[Busy]:
 
 def backend(server: Busy, **machine: Any) -> OpenAI:
     url = f"http://127.0.0.1:{server.server_port}/v1"
-    values = {"model": {"path": "hosted"}, "backend": "openai", "machine": merged({"url": url, "concurrency": 3, "retries": 4}, machine)}
+    values = {
+        "model": {"path": "hosted"},
+        "backend": "openai",
+        "machine": merged({"url": url, "concurrency": 3, "retries": 4}, machine),
+    }
     return OpenAI(build(GeneratorSettings, values, "test"), None)
 
 
