@@ -34,7 +34,6 @@ class Generator(System):
         super().__init__(settings, context)
         self.base = None if _is_hosted(settings) else weights.folder_of(settings.model)
         self.answers = Answers(context.folder)
-        self.asked: list[Answer] = []
 
     @classmethod
     def seeded(cls, settings: GeneratorSettings) -> bool:
@@ -64,7 +63,6 @@ class Generator(System):
         fits = [self._tokens(prompt) <= room for prompt in prompts]
         asked = [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit]
         found = self.answers.ask(self.backend, asked, self._sampling())
-        self.asked += found
         answers = iter(found)
         format = self.settings.format
         return [
@@ -76,8 +74,9 @@ class Generator(System):
         return str(self.new_writer(train).write(sentence))
 
     def cost(self) -> Cost:
-        read = sum(answer.prompt_tokens for answer in self.asked)
-        written = sum(answer.completion_tokens for answer in self.asked)
+        known = self.answers.known.values()
+        read = sum(answer.prompt_tokens for answer in known)
+        written = sum(answer.completion_tokens for answer in known)
         seconds = self.answers.seconds
         price = self.settings.price
         notes: dict[str, Any] = {

@@ -13,6 +13,7 @@ from harness.adapters.settings import Model
 from harness.errors import CardError
 
 _UNKNOWN_LENGTH = 2048
+_LONGEST = 8192
 
 
 @cache
@@ -27,9 +28,9 @@ def load_tokenizer(folder: Path, model: Model) -> Any:
 
 
 def context_length(folder: Path) -> int:
-    """How many tokens the model can read and write in all."""
+    """How many tokens the model can read and write in all, as far as memory is kept for them."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return int(config.get("max_position_embeddings") or _UNKNOWN_LENGTH)
+    return min(int(config.get("max_position_embeddings") or _UNKNOWN_LENGTH), _LONGEST)
 
 
 def token_ids(tokenizer: Any, prompt: Prompt) -> list[int]:

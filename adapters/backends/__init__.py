@@ -60,9 +60,6 @@ class Backend(ABC):
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Answer]]:
         """The answer to each prompt with the prompt's place in the list, as they come."""
 
-    def close(self) -> None:
-        """Let go of the model. What can be used again for the same weights may stay."""
-
 
 def backend_class(name: str) -> type[Backend]:
     """The backend of that name."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from functools import cached_property
 from typing import Any
 
 from harness.adapters.backends import Answer, Backend, Sampling
@@ -33,13 +32,15 @@ class OpenAI(Backend):
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Answer]]:
         from openai import OpenAIError
 
+        limit = self.settings.machine.concurrency
         waiting = iter(enumerate(prompts))
-        with ThreadPoolExecutor(self.settings.machine.concurrency) as pool:
-            running: dict[Future[Answer], int] = {}
+        running: dict[Future[Answer], int] = {}
+        with self._client() as client, ThreadPoolExecutor(limit) as pool:
             try:
+                model = self._model(client)
                 while True:
-                    while len(running) < self.settings.machine.concurrency and (following := next(waiting, None)):
-                        running[pool.submit(self._ask, following[1], sampling)] = following[0]
+                    while len(running) < limit and (following := next(waiting, None)):
+                        running[pool.submit(_ask, client, model, following[1], sampling)] = following[0]
                     if not running:
                         return
                     for done in wait(running, return_when=FIRST_COMPLETED).done:
@@ -50,11 +51,7 @@ class OpenAI(Backend):
                 for future in running:
                     future.cancel()
 
-    def close(self) -> None:
-        self.client.close()
-
-    @cached_property
-    def client(self) -> Any:
+    def _client(self) -> Any:
         from openai import OpenAI as Client
 
         machine = self.settings.machine
@@ -65,40 +62,13 @@ class OpenAI(Backend):
             timeout=machine.timeout_seconds,
         )
 
-    @cached_property
-    def model(self) -> str:
+    def _model(self, client: Any) -> str:
         """The name by which the server knows the model: the one it serves, where it serves one."""
-        if self.settings.machine.served_model:
-            return self.settings.machine.served_model
-        if not self.settings.machine.url:
-            return self.settings.model.path
-        served = [model.id for model in self.client.models.list()]
-        return served[0] if len(served) == 1 else self.settings.model.path
-
-    def _ask(self, prompt: Prompt, sampling: Sampling) -> Answer:
-        common: dict[str, Any] = {
-            "model": self.model,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": sampling.seed if sampling.temperature else None,
-            "stop": list(sampling.stop) or None,
-        }
-        if prompt.chat:
-            if sampling.schema:
-                held = {"name": "mentions", "schema": sampling.schema, "strict": False}
-                common["response_format"] = {"type": "json_schema", "json_schema": held}
-            chat = self.client.chat.completions.create(
-                messages=prompt.messages, max_completion_tokens=sampling.max_tokens, **common
-            )
-            choice, text = chat.choices[0], chat.choices[0].message.content or ""
-            usage = chat.usage
-        else:
-            if sampling.schema:
-                common["extra_body"] = {"structured_outputs": {"json": sampling.schema}}
-            plain = self.client.completions.create(prompt=prompt.turns[0], max_tokens=sampling.max_tokens, **common)
-            choice, text, usage = plain.choices[0], plain.choices[0].text, plain.usage
-        read, written = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
-        return Answer(text, read, written, choice.finish_reason == "length")
+        machine = self.settings.machine
+        if machine.served_model or not machine.url:
+            return machine.served_model or self.settings.model.path
+        served = [model.id for model in client.models.list()]
+        return str(served[0]) if len(served) == 1 else self.settings.model.path
 
     def _explained(self, error: Exception) -> str:
         where = self.settings.machine.url or "OpenAI's server"
@@ -106,3 +76,29 @@ class OpenAI(Backend):
             f"{where} does not answer ({type(error).__name__}: {error}). Its answers are kept: the same command "
             "goes on from there. More patience: --set machine.retries=N, machine.timeout_seconds=N."
         )
+
+
+def _ask(client: Any, model: str, prompt: Prompt, sampling: Sampling) -> Answer:
+    common: dict[str, Any] = {
+        "model": model,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": sampling.seed if sampling.temperature else None,
+        "stop": list(sampling.stop) or None,
+    }
+    if prompt.chat:
+        if sampling.schema:
+            held = {"name": "mentions", "schema": sampling.schema, "strict": False}
+            common["response_format"] = {"type": "json_schema", "json_schema": held}
+        chat = client.chat.completions.create(
+            messages=prompt.messages, max_completion_tokens=sampling.max_tokens, **common
+        )
+        choice, text = chat.choices[0], chat.choices[0].message.content or ""
+        usage = chat.usage
+    else:
+        if sampling.schema:
+            common["extra_body"] = {"structured_outputs": {"json": sampling.schema}}
+        plain = client.completions.create(prompt=prompt.turns[0], max_tokens=sampling.max_tokens, **common)
+        choice, text, usage = plain.choices[0], plain.choices[0].text, plain.usage
+    read, written = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+    return Answer(text, read, written, choice.finish_reason == "length")

@@ -36,9 +36,6 @@ class Transformers(Backend):
             self.model = load_pretrained(AutoModelForCausalLM, self.folder, self.settings.model).eval()
             self.model.to(device_of(self.settings.machine.device))
 
-    def close(self) -> None:
-        self.model = None
-
     def _generate(self, tokenizer: Any, ids: Sequence[list[int]], sampling: Sampling) -> list[Answer]:
         import torch
         from transformers import GenerationConfig

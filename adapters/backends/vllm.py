@@ -23,7 +23,6 @@ from harness.environment import free_memory
 from harness.errors import CardError
 
 _CHUNK = 256  # prompts; what a crash can cost
-_LONGEST = 8192  # tokens of context that are kept room for
 _engine: tuple[tuple[Any, ...], Any] | None = None  # the engine in use: starting one takes half a minute
 
 
@@ -95,7 +94,7 @@ def _start(settings: GeneratorSettings, folder: Path) -> Any:
                 model=str(folder),
                 dtype=model.dtype,
                 trust_remote_code=model.trust_remote_code,
-                max_model_len=min(context_length(folder), _LONGEST),
+                max_model_len=context_length(folder),
                 gpu_memory_utilization=settings.machine.gpu_memory_share,
                 enable_prefix_caching=True,
                 enforce_eager=not torch.cuda.is_available(),

@@ -135,7 +135,6 @@ def test_requests_are_tried_again_and_answers_keep_their_places(busy: Busy, monk
     assert busy.keys == {f"Bearer {SECRET}"}
     assert busy.asked[0]["model"] == "served"
     assert (busy.asked[0]["max_tokens"], busy.asked[0]["stop"]) == (7, ["\n"])
-    made.close()
 
 
 def test_chats_and_schemas(busy: Busy) -> None:
@@ -147,7 +146,6 @@ def test_chats_and_schemas(busy: Busy) -> None:
     assert busy.asked[0]["messages"] == [{"role": "user", "content": "ask"}]
     assert busy.asked[0]["response_format"]["json_schema"]["schema"] == schema
     assert busy.asked[1]["structured_outputs"] == {"json": schema}
-    made.close()
 
 
 def test_a_server_that_never_answers_is_one_clear_paragraph(busy: Busy, tmp_path: Path) -> None:
@@ -155,4 +153,3 @@ def test_a_server_that_never_answers_is_one_clear_paragraph(busy: Busy, tmp_path
     made = backend(busy, retries=1)
     with pytest.raises(MissingModel, match=r"does not answer .*machine\.retries"):
         list(made.complete([Prompt(("p",), False)] * 5, Sampling(7)))
-    made.close()
