@@ -9,7 +9,8 @@ BIN := .venv/bin
 
 demo: .venv/ready
 	$(BIN)/harness run --task lookright --system gazetteer --system minilm \
-	  --system smollm2-unmask-0000 --system smollm2-unmask-0011 --system smollm2-unmask-1111
+	  --system smollm2-unmask-0000 --system smollm2-unmask-0011 --system smollm2-unmask-1111 \
+	  --system smollm2-0shot
 	$(BIN)/harness leaderboard --task lookright
 
 test: .venv/ready

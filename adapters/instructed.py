@@ -85,14 +85,14 @@ class Instructed(Generator):
         torch.manual_seed(self.context.seed)
         model = InstructModel(self.settings, self.folder())
         model.to(training_device(self.settings.machine.device, self.settings.train))
-        examples = self._examples(train)
+        examples = self.examples(train)
         objective = InstructObjective(model, common_prefix([one.prompt for one in examples]))
         trainer = Trainer(objective, self.settings.train, self.settings.machine, self.context, lambda: 0.0)
         trainer.fit(packs(examples, self.settings.train.pack))
         save_file(trained_state(model), self.context.folder / _TRAINED)
         self.trained_parameters = sum(p.numel() for _, p in model.trained())
 
-    def _examples(self, train: Sequence[Labeled]) -> list[Example]:
+    def examples(self, train: Sequence[Labeled]) -> list[Example]:
         """Prompts and responses in tokens; those over the model's context are left out of training, and counted."""
         from harness.adapters.instruct import Example
 
