@@ -67,8 +67,8 @@ def main() -> None:
     measures: dict[str, Any] = {name: lambda number, run=run: rate(run, number) for name, run in passes.items()}
     rates = interleaved(measures, asked.rounds)
     text = (
-        f"Forward and backward passes of SmolLM2-135M with LoRA on all linear layers, bf16, eager attention, over batches "
-        f"of {BATCH} examples of `{asked.task}` of like length; {prefix} of their tokens are the same in all. Examples a "
+        "Forward and backward passes of SmolLM2-135M, LoRA on all linear layers, bf16, eager attention, in batches of "
+        f"{BATCH} examples of `{asked.task}` of like length; {prefix} of their tokens are the same in all. Examples a "
         "second: the median of interleaved rounds, their range, and the median of the rounds' ratios."
     )
     write(

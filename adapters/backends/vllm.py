@@ -15,6 +15,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from harness.adapters.backends import Answer, Backend, Sampling
+from harness.adapters.backends.guard import guard_children
 from harness.adapters.generator_settings import GeneratorSettings
 from harness.adapters.prompts import Prompt
 from harness.adapters.tokens import context_length, load_tokenizer, token_ids
@@ -23,7 +24,7 @@ from harness.environment import free_memory
 from harness.errors import CardError
 
 _CHUNK = 256  # prompts; what a crash can cost
-_engine: tuple[tuple[Any, ...], Any] | None = None  # the engine in use: starting one takes half a minute
+_engine: tuple[tuple[Any, ...], Any, Any] | None = None  # what it was made of, the engine in use, and its guard
 
 
 class Vllm(Backend):
@@ -75,11 +76,11 @@ class Vllm(Backend):
         key = (self.folder, model.dtype, machine.kv_cache_gib, machine.gpu_memory_share)
         if _engine is None or _engine[0] != key:
             stop_engine()
-            _engine = key, _start(self.settings, self.folder)
+            _engine = key, *_start(self.settings, self.folder)
         return _engine[1]
 
 
-def _start(settings: GeneratorSettings, folder: Path) -> Any:
+def _start(settings: GeneratorSettings, folder: Path) -> tuple[Any, Any]:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(settings.machine.kv_cache_gib)
@@ -90,7 +91,7 @@ def _start(settings: GeneratorSettings, folder: Path) -> Any:
         from vllm import LLM
 
         try:
-            return LLM(
+            engine = LLM(
                 model=str(folder),
                 dtype=model.dtype,
                 trust_remote_code=model.trust_remote_code,
@@ -103,6 +104,7 @@ def _start(settings: GeneratorSettings, folder: Path) -> Any:
             )
         except Exception as error:
             raise CardError(f"vLLM cannot serve the model in {folder}: {_reason(said, error)}") from error
+    return engine, guard_children()
 
 
 @contextmanager
@@ -133,8 +135,10 @@ def stop_engine() -> None:
     """Stop the engine, if one is running, and its process with it."""
     global _engine
     if _engine is not None:
-        engine, _engine = _engine[1], None
+        (_, engine, guard), _engine = _engine, None
         engine.llm_engine.engine_core.shutdown()
+        guard.stdin.close()
+        guard.wait()
 
 
 atexit.register(stop_engine)
