@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.adapters.backends import Answer, Backend, Sampling
 from harness.adapters.prompts import Prompt
+from tqdm import tqdm
 
 _FILE = "answers.jsonl"
 
@@ -25,7 +26,9 @@ class Answers:
         for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else ():
             self._read(line)
 
-    def ask(self, backend: Backend, prompts: Sequence[Prompt], sampling: Sampling) -> list[Answer]:
+    def ask(
+        self, backend: Backend, prompts: Sequence[Prompt], sampling: Sampling, progress: bool = False
+    ) -> list[Answer]:
         """The answer to each prompt. The same prompt is asked once."""
         keys = [_key(prompt, sampling) for prompt in prompts]
         new = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self.known}
@@ -34,7 +37,8 @@ class Answers:
         if waiting:
             with self.path.open("a", encoding="utf-8") as stream:
                 stream.write("\n")  # a crash may have cut the last line off
-                for index, answer in backend.complete([new[key] for key in waiting], sampling):
+                found = backend.complete([new[key] for key in waiting], sampling)
+                for index, answer in tqdm(found, total=len(waiting), disable=not progress, leave=False):
                     self.known[waiting[index]] = answer
                     self.seconds = before + time.monotonic() - begin
                     line = {"key": waiting[index], "seconds": round(self.seconds, 3), **asdict(answer)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.adapters.backends.vllm import stop_engine
 from harness.adapters.settings import Train
 
 from harness.errors import CardError
@@ -27,7 +28,8 @@ def device_of(name: str) -> torch.device:
 
 
 def training_device(name: str, train: Train) -> torch.device:
-    """The device of that name, if the optimizer can run on it. Raises CardError."""
+    """The device of that name, free for training, if the optimizer can run on it. Raises CardError."""
+    stop_engine()  # of an earlier run, whose memory is needed
     device = device_of(name)
     if train.optimizer == "paged-adamw-8bit" and device.type == "cpu":
         raise CardError(

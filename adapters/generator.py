@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,7 +34,9 @@ class Generator(System):
     def __init__(self, settings: GeneratorSettings, context: Context) -> None:
         super().__init__(settings, context)
         self.base = None if _is_hosted(settings) else weights.folder_of(settings.model)
+        self.room = _room(self.base, settings) if self.base else sys.maxsize
         self.answers = Answers(context.folder)
+        self.backend: Backend
 
     @classmethod
     def seeded(cls, settings: GeneratorSettings) -> bool:
@@ -53,32 +56,42 @@ class Generator(System):
     def fingerprint(cls, settings: GeneratorSettings) -> str:
         return "" if _is_hosted(settings) else weights.fingerprint(settings.model)
 
+    @classmethod
+    def check(cls, settings: GeneratorSettings, sentences: Sequence[Sentence]) -> None:
+        """Raises CardError for what the backend does not do, and for a model without room for an answer."""
+        check_backend(settings)
+        if not _is_hosted(settings) and _room(weights.folder_of(settings.model), settings) <= 0:
+            raise CardError(
+                f"generation.max_tokens = {settings.generation.max_tokens} leaves no room for a prompt: the model can "
+                f"read and write {context_length(weights.folder_of(settings.model))} tokens in all."
+            )
+
     def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:
         self.writer = self.new_writer(train)
-        self.start()
+
+    def ready(self) -> None:
+        self.backend = backend_class(self.settings.backend)(self.settings, self.base)
+        self.backend.start()
 
     def predict(self, sentences: Sequence[Sentence]) -> list[RawOutput]:
         prompts = [self.writer.write(sentence) for sentence in sentences]
-        room = self._room()
-        fits = [self._tokens(prompt) <= room for prompt in prompts]
+        fits = [self._tokens(prompt) <= self.room for prompt in prompts]
         asked = [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit]
-        found = self.answers.ask(self.backend, asked, self._sampling())
-        answers = iter(found)
-        format = self.settings.format
+        answers = iter(self.answers.ask(self.backend, asked, self._sampling(), self.context.progress))
         return [
-            _text(next(answers), format) if fit else Text("", format, unseen=tuple(range(len(sentence.words))))
-            for sentence, fit in zip(sentences, fits, strict=True)
+            self._text(sentence, next(answers) if fit else None) for sentence, fit in zip(sentences, fits, strict=True)
         ]
 
     def prompt(self, train: Sequence[Labeled], sentence: Sentence) -> str:
-        return str(self.new_writer(train).write(sentence))
+        prompt = self.new_writer(train).write(sentence)
+        return str(self.tokenizer().decode(token_ids(self.tokenizer(), prompt))) if self.base else str(prompt)
 
     def cost(self) -> Cost:
         known = self.answers.known.values()
         read = sum(answer.prompt_tokens for answer in known)
         written = sum(answer.completion_tokens for answer in known)
         seconds = self.answers.seconds
-        price = self.settings.price
+        price = self.settings.machine.price
         notes: dict[str, Any] = {
             "prompt_tokens": read,
             "completion_tokens": written,
@@ -87,27 +100,19 @@ class Generator(System):
         }
         if price.prompt or price.completion:
             notes["us_dollars"] = round((read * price.prompt + written * price.completion) / 1e6, 6)
-        return Cost(weights.parameters(self.base) if self.base else 0, notes=notes)
+        return Cost(weights.parameters(self.base) if self.base else 0, notes=notes, predict_seconds=seconds)
 
     def save(self, folder: Path) -> None:
-        examples = [_example_json(one) for one in self.writer.fixed]
+        examples = [_example_json(one) for one in self.writer.examples]
         (folder / _EXAMPLES).write_text(json.dumps(examples, ensure_ascii=False), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
-        if self.settings.prompt.choose == "similar" and self.settings.prompt.shots:
-            raise CardError("A run whose examples are chosen by similarity needs its training data to predict.")
         examples = [_example(value) for value in json.loads((folder / _EXAMPLES).read_text(encoding="utf-8"))]
-        self.writer = self.new_writer([])
-        self.writer.fixed = examples
-        self.start()
+        self.writer = self.new_writer(examples, chosen=True)
 
-    def start(self) -> None:
-        """Load the model that answers."""
-        self.backend: Backend = backend_class(self.settings.backend)(self.settings, self.base)
-        self.backend.start()
-
-    def new_writer(self, train: Sequence[Labeled]) -> PromptWriter:
-        return PromptWriter(self.settings, self.context, train, self._tokens)
+    def new_writer(self, train: Sequence[Labeled], chosen: bool = False) -> PromptWriter:
+        """What writes prompts with examples from `train`; `chosen` where these were chosen already."""
+        return PromptWriter(self.settings, self.context, train, self._tokens, self.room, chosen)
 
     def _tokens(self, prompt: Prompt) -> int:
         if self.base is None:
@@ -121,22 +126,24 @@ class Generator(System):
         assert self.base is not None
         return self.base
 
-    def _room(self) -> float:
-        """The longest prompt that leaves room for an answer."""
-        if self.base is None:
-            return float("inf")
-        return float(context_length(self.base) - self.settings.generation.max_tokens)
+    def _text(self, sentence: Sentence, answer: Answer | None) -> Text:
+        """The answer as a raw output; without one, no word of the sentence was seen."""
+        if answer is None or answer.refused:
+            return Text("", self.settings.format, unseen=tuple(range(len(sentence.words))))
+        return Text(answer.text, self.settings.format, answer.cut)
 
     def _sampling(self) -> Sampling:
         settings, generation = self.settings, self.settings.generation
-        line = settings.prompt.style == "sections" and settings.format is Format.LISTING
+        stop: tuple[str, ...] = ()
+        if settings.prompt.style == "sections":
+            stop = ("\n",) if settings.format is Format.LISTING else ("\n### ",)
         held = settings.format is Format.JSON and generation.structured
         return Sampling(
             generation.max_tokens,
             generation.temperature,
             generation.top_p,
             self.context.seed,
-            ("\n",) if line else ("###",),
+            stop,
             schema(self.writer.labels) if held else None,
         )
 
@@ -146,8 +153,21 @@ def _is_hosted(settings: GeneratorSettings) -> bool:
     return settings.backend == "openai" and not weights.is_local(settings.model)
 
 
-def _text(answer: Answer, format: Format) -> Text:
-    return Text(answer.text, format, answer.cut)
+def _room(folder: Path, settings: GeneratorSettings) -> int:
+    """The longest prompt, in tokens, that leaves room for an answer."""
+    return context_length(folder) - settings.generation.max_tokens
+
+
+def check_backend(settings: GeneratorSettings) -> None:
+    """Raise CardError for what the settings ask of a backend that it does not do."""
+    if settings.backend == "vllm" and settings.model.quantization != "none":
+        raise CardError("The backend vllm serves weights in model.dtype; say --set model.quantization=none.")
+    if settings.backend == "transformers" and settings.format is Format.JSON and settings.generation.structured:
+        raise CardError(
+            "The backend transformers holds no answer to a schema; say --set generation.structured=false, or use vllm."
+        )
+    if "@" in settings.machine.url:
+        raise CardError("machine.url must hold no user name or key; name its variable with machine.key_variable.")
 
 
 def _example_json(labeled: Labeled) -> dict[str, Any]:

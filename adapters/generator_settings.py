@@ -64,7 +64,7 @@ class GeneratorMachine(Machine):
 
     url: str = ""
     key_variable: str = "OPENAI_API_KEY"
-    served_model: str = ""
+    price: Price = field(default_factory=Price)
     concurrency: Positive = 16
     retries: Annotated[int, Field(ge=0)] = 12
     timeout_seconds: Positive = 300
@@ -75,14 +75,17 @@ class GeneratorMachine(Machine):
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
 class GeneratorSettings:
-    """A language model that is asked for the mentions of a sentence."""
+    """A language model that is asked for the mentions of a sentence.
+
+    `served_model` is the name by which a server knows it, where that is not `model.path`.
+    """
 
     model: Model
     format: Format = Format.LISTING
     backend: Literal["vllm", "openai", "transformers"] = "vllm"
     prompt: PromptSettings = field(default_factory=PromptSettings)
     generation: Generation = field(default_factory=Generation)
-    price: Price = field(default_factory=Price)
+    served_model: str = ""
     machine: GeneratorMachine = field(default_factory=GeneratorMachine)
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.adapters.backends import backend_class
-from harness.adapters.backends.vllm import stop_engine
 from harness.adapters.generator import Generator
 from harness.adapters.generator_settings import GeneratorSettings, InstructedSettings
-from harness.adapters.tokens import context_length, token_ids
+from harness.adapters.tokens import context_length, plain_ids, token_ids
 
 from harness.contracts import Context, Cost
 from harness.errors import CardError
@@ -43,6 +42,7 @@ class Instructed(Generator):
         """Raises CardError for a device or an optimizer that is not here, and for weights that no server would have."""
         from harness.adapters.device import training_device
 
+        super().check(replace(settings, model=replace(settings.model, quantization="none")), sentences)
         if settings.backend == "openai":
             raise CardError("A fine-tuned model is on no server yet: use --set backend=vllm or backend=transformers.")
         if settings.train.choose != "last":
@@ -53,9 +53,8 @@ class Instructed(Generator):
         self.writer = self.new_writer(train)
         self._train(train)
         self._export(self.context.folder / _TRAINED)
-        self.start()
 
-    def start(self) -> None:
+    def ready(self) -> None:
         merged = replace(self.settings, model=replace(self.settings.model, quantization="none"))
         self.backend = backend_class(self.settings.backend)(merged, self.context.folder / _MERGED)
         self.backend.start()
@@ -81,7 +80,6 @@ class Instructed(Generator):
         from harness.adapters.training import Trainer
         from safetensors.torch import save_file
 
-        stop_engine()  # of an earlier run: its memory is needed
         torch.manual_seed(self.context.seed)
         model = InstructModel(self.settings, self.folder())
         model.to(training_device(self.settings.machine.device, self.settings.train))
@@ -100,10 +98,12 @@ class Instructed(Generator):
         found = []
         for labeled in train:
             prompt = token_ids(tokenizer, self.writer.write(labeled.sentence))
-            response = tokenizer(self.writer.response(labeled), add_special_tokens=False)["input_ids"]
+            response = plain_ids(tokenizer, self.writer.response(labeled))
             if len(prompt) + len(response) < room:
                 found.append(Example(tuple(prompt), (*response, tokenizer.eos_token_id)))
         self.left_out = len(train) - len(found)
+        if not found:
+            raise CardError(f"No example fits the {room} tokens that the model can read: its prompts are too long.")
         return found
 
     def _export(self, trained: Path) -> None:

@@ -13,6 +13,7 @@ from harness.responses import describe, names_of, write
 from harness.spans import Labeled, Sentence
 
 Count = Callable[["Prompt"], int]
+_NEAR = 3  # times as many similar sentences are looked at as are taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +39,36 @@ class Prompt:
 
 
 class PromptWriter:
-    """Writes the prompt of any sentence. `count` gives the tokens of a prompt."""
+    """Writes the prompt of any sentence.
 
-    def __init__(self, settings: GeneratorSettings, context: Context, train: Sequence[Labeled], count: Count) -> None:
+    `count` gives the tokens of a prompt, `room` is the most that one may have. Examples come from `train`, or are all
+    of it where they were `chosen` before.
+    """
+
+    def __init__(
+        self,
+        settings: GeneratorSettings,
+        context: Context,
+        train: Sequence[Labeled],
+        count: Count,
+        room: int,
+        chosen: bool = False,
+    ) -> None:
         self.settings, self.prompt, self.count = settings, settings.prompt, count
+        self.limit = min(settings.prompt.max_tokens, room)
         self.brief, self.labels = context.brief, names_of(context.labels)
         shots = self.prompt.shots
-        self.similar = _Similar(train) if shots and self.prompt.choose == "similar" else None
-        self.fixed = covering(train, shots, context.seed) if shots and not self.similar else []
+        similar = shots and self.prompt.choose == "similar"
+        self.examples = list(train) if similar or chosen else covering(train, shots, context.seed)
+        self.similar = _Similar(self.examples) if similar else None
 
     def write(self, sentence: Sentence) -> Prompt:
         """The prompt of a sentence, with as many examples as fit; those chosen last go first."""
-        examples = self.similar.nearest(sentence, self.prompt.shots) if self.similar else self.fixed
+        found = self.similar.nearest(sentence, self.prompt.shots) if self.similar else self.examples
+        examples = [one for one in found if one.sentence != sentence]  # no sentence is shown its own answer
         while True:
             prompt = self._layout(examples, sentence)
-            if not examples or self.count(prompt) <= self.prompt.max_tokens:
+            if not examples or self.count(prompt) <= self.limit:
                 return prompt
             examples = examples[:-1]
 
@@ -95,7 +111,7 @@ def _section(sentence: Sentence) -> str:
 
 def covering(train: Sequence[Labeled], count: int, seed: int) -> list[Labeled]:
     """Examples drawn at random that show as many labels as they can, and, from three on, one without any mention."""
-    if not train:
+    if not train or not count:
         return []
     order = list(train)
     random.Random(seed).shuffle(order)
@@ -103,19 +119,27 @@ def covering(train: Sequence[Labeled], count: int, seed: int) -> list[Labeled]:
     limit = lengths[len(lengths) * 3 // 4]  # no example is among the longest quarter
     order = [one for one in order if len(one.sentence.words) <= limit]
     empty = next((one for one in order if not one.spans), None) if count >= 3 else None
-    chosen: list[Labeled] = []
-    shown: set[str] = set()
-    rest = [one for one in order if one.spans]
-    while rest and len(chosen) < count - (empty is not None):
-        best = max(rest, key=lambda one: len({span.label for span in one.spans} - shown))  # the first of equals
-        rest.remove(best)
-        chosen.append(best)
-        shown |= {span.label for span in best.spans}
+    chosen = _most_labels([one for one in order if one.spans], count - (empty is not None))
     return [*chosen, *([empty] if empty else [])]
 
 
+def _most_labels(order: Sequence[Labeled], count: int) -> list[Labeled]:
+    """Sentences that show as many labels as they can; of equals, the first."""
+    rest, chosen = list(order), []
+    shown: set[str] = set()
+    while rest and len(chosen) < count:
+        best = max(rest, key=lambda one: len({span.label for span in one.spans} - shown))
+        rest.remove(best)
+        chosen.append(best)
+        shown |= {span.label for span in best.spans}
+    return chosen
+
+
 class _Similar:
-    """Finds the training sentences that share most words with a sentence, rare words first: cosine of TF-IDF."""
+    """Finds training sentences that share words with a sentence, rare words first: cosine of TF-IDF.
+
+    Of the nearest few, those are taken that show new labels.
+    """
 
     def __init__(self, train: Sequence[Labeled]) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -127,8 +151,8 @@ class _Similar:
     def nearest(self, sentence: Sentence, count: int) -> list[Labeled]:
         row = self.vectorizer.transform([sentence.words])
         scores = (self.table @ row.T).toarray().ravel()
-        best = sorted(range(len(scores)), key=lambda i: -scores[i])[:count]
-        return [self.train[i] for i in best]
+        near = [self.train[i] for i in sorted(range(len(scores)), key=lambda i: -scores[i])[: _NEAR * count]]
+        return _most_labels(near, count)
 
 
 def _lower_words(words: Sequence[str]) -> list[str]:

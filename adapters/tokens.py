@@ -37,9 +37,10 @@ def token_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
     """The tokens of a prompt, in the model's own template if it is a chat.
 
     What looks like a special token in a sentence is read as plain characters: no sentence can end its own turn.
+    Raises CardError for a chat with a model that has no template.
     """
     if not prompt.chat:
-        return _plain(tokenizer, prompt.turns[0], True)
+        return plain_ids(tokenizer, prompt.turns[0], True)
     if not tokenizer.chat_template:
         raise CardError("This model has no chat template; ask it with --set prompt.style=sections.")
     if not any(token in turn for token in tokenizer.all_special_tokens for turn in prompt.turns):
@@ -49,7 +50,7 @@ def token_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
     rest, found = _chat(tokenizer, messages), []
     for holder, turn in zip(holders, prompt.turns, strict=True):
         before, _, rest = rest.partition(holder)
-        found += _marked(tokenizer, before) + _plain(tokenizer, turn, False)
+        found += _marked(tokenizer, before) + plain_ids(tokenizer, turn)
     return found + _marked(tokenizer, rest)
 
 
@@ -62,6 +63,6 @@ def _marked(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _plain(tokenizer: Any, text: str, begin: bool) -> list[int]:
-    """The tokens of a text, none of them special but those that begin a text."""
+def plain_ids(tokenizer: Any, text: str, begin: bool = False) -> list[int]:
+    """The tokens of a text, none of them special but those that `begin` a text."""
     return list(tokenizer(text, add_special_tokens=begin, split_special_tokens=True)["input_ids"])

@@ -38,13 +38,15 @@ class Context:
 class Cost:
     """What a system says of itself after a run, beyond what the harness measures.
 
-    `choices` names what was chosen by a score, and on which split ("epoch": "validation").
+    `choices` names what was chosen by a score, and on which split ("epoch": "validation"). `predict_seconds` is for
+    systems that keep answers of earlier, interrupted sessions of a run, and so know better how long they took.
     """
 
     parameters: int = 0
     trained_parameters: int = 0
     choices: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    predict_seconds: float | None = None
 
 
 class System(ABC):
@@ -84,6 +86,9 @@ class System(ABC):
 
     def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:
         """Learn from sentences with their spans. Nothing to learn, by default."""
+
+    def ready(self) -> None:
+        """Load what answers, after `fit` or `load`; timed apart from both. Nothing to load, by default."""
 
     @abstractmethod
     def predict(self, sentences: Sequence[Sentence]) -> Sequence[RawOutput]:

@@ -8,6 +8,7 @@
         ├── MissingData        files of a task that are not there
         ├── MissingModel       weights that are neither on disk nor to be fetched
         ├── MissingPackage     an optional package that is not installed
+        ├── ServerError        a model's server that does not answer
         └── StoreError         a store that cannot be read or written
 
 Anything else that is raised is a bug and keeps its traceback.
@@ -61,6 +62,10 @@ class MissingModel(UserError):
 
 class MissingPackage(UserError):
     """An optional package that is not installed."""
+
+
+class ServerError(UserError):
+    """A server that does not answer, or not what it is asked."""
 
 
 class StoreError(UserError):

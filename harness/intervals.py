@@ -27,14 +27,15 @@ def bootstrap_interval(
     step = max(1, 4_000_000 // n)  # keeps the table of draws under some 32 MB
     for i in range(0, replicates, step):
         draws = generator.multinomial(n, np.full(n, 1 / n), size=min(step, replicates - i)).astype(np.float64)
-        f1[i : i + step] = np.mean([_f1(draws @ table) for table in tables], axis=0)
+        f1[i : i + step] = np.mean([f1_of(draws @ table) for table in tables], axis=0)
     tail = (1 - level) / 2
     low, high = np.quantile(f1, [tail, 1 - tail])
     return float(low), float(high)
 
 
-def _f1(sums: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    gold, predicted, matched = sums.T
+def f1_of(sums: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Micro F1 (0 to 1) of sums of gold, predicted and matched counts: of shape [..., 3] to [...]."""
+    gold, predicted, matched = sums[..., 0], sums[..., 1], sums[..., 2]
     return np.asarray(2 * matched / np.maximum(gold + predicted, 1))
 
 

@@ -19,7 +19,7 @@ class Places:
     """Finds texts in a sentence. A place begins where a word begins and ends where one ends: "US" is not in "USA"."""
 
     def __init__(self, sentence: Sentence) -> None:
-        self.sentence = sentence
+        self.sentence, self.offsets = sentence, sentence.shown_offsets
         self._lines: dict[Reading, _Line] = {}
         self._found: dict[tuple[Reading, str], list[tuple[int, int]]] = {}
 
@@ -32,7 +32,7 @@ class Places:
 
     def start(self, word: int) -> int:
         """The character where a word begins in the sentence as it is shown."""
-        return self.sentence.shown_offsets[word][0]
+        return self.offsets[word][0]
 
     def _line(self, reading: Reading) -> _Line:
         if reading not in self._lines:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.columns import Layout, column_sentences
-from harness.errors import DataError
+from harness.errors import DataError, UnknownName
 from harness.files import json_items
 from harness.outputs import RawOutput, Spans, Tags, Text
 from harness.responses import format_of
@@ -119,9 +119,11 @@ def _output(path: Path, line: int, item: dict[str, Any], sentence: Sentence, sch
         return Spans(spans, unit, tuple(map(float, scores)) if scores else None, _unseen(raw, sentence))
     except DataError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, UnknownName) as error:
         what = f"no prediction can be read here ({error})."
-        raise DataError(path, line, what, 'Expected "tags": [...] or "spans": [[start, end, label], ...].') from None
+        raise DataError(
+            path, line, what, 'Expected "tags": [...], "spans": [[start, end, label], ...], or "text" and its "format".'
+        ) from None
 
 
 def _tags(path: Path, line: int, raw: dict[str, Any], sentence: Sentence, scheme: Scheme) -> Tags:

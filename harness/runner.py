@@ -61,7 +61,7 @@ def carry_out(plan: RunPlan, store: Store, key: RunKey) -> bool:
         try:
             _Run(plan, key, folder).carry_out()
         except UserError:
-            store.drop_work(key)
+            store.drop_empty_work(key)
             raise
         store.finish(key)
         return True
@@ -95,6 +95,9 @@ class _Run:
         begin = time.monotonic()
         self.system.fit(splits["train"].sentences, splits["validation"].sentences)
         fit_seconds = time.monotonic() - begin + self.log.earlier
+        begin = time.monotonic()
+        self.system.ready()
+        load_seconds = time.monotonic() - begin
         judged: dict[str, Judged] = {}
         raw: dict[str, Sequence[RawOutput]] = {}
         seconds = 0.0
@@ -104,12 +107,15 @@ class _Run:
             seconds += time.monotonic() - begin
             judged[split] = self.judged(split, raw[split])
         sentences = sum(result.summary.sentences for result in judged.values())
+        own = asdict(self.system.cost())
+        seconds = own.pop("predict_seconds") or seconds
         cost = {
             "fit_seconds": fit_seconds,
+            "load_seconds": load_seconds,
             "predict_seconds": seconds,
             "sentences_per_second": sentences / seconds if seconds else None,
             **peak_memory(),
-            **asdict(self.system.cost()),
+            **own,
         }
         self.write(judged, raw)
         record = self.record(judged, cost, started)

@@ -93,6 +93,12 @@ class Store:
         """Remove what is left of a run in progress."""
         shutil.rmtree(self.root / ".work" / key.path, ignore_errors=True)
 
+    def drop_empty_work(self, key: RunKey) -> None:
+        """Remove a run in progress that has nothing to go on from: no checkpoint, no answer."""
+        folder = self.root / ".work" / key.path
+        if all(path.name == "result" for path in folder.glob("*")):
+            self.drop_work(key)
+
     def folders(self) -> list[Path]:
         """The folders of all runs."""
         return sorted(path.parent for path in self.root.glob(f"[!.]*/*/*/seed-*/{RECORD}"))

@@ -189,6 +189,7 @@ def _decoder(model: str) -> SystemCard | None:
 def _as_generator(card: SystemCard, shots: str | None) -> tuple[SystemCard, dict[str, Any]]:
     """A decoder's card as that of a generator: prompted with that many examples, or fine-tuned."""
     settings = merged({"model": card.settings.get("model", {})}, card.generator)
+    _refuse_trust(settings, f"the system card {card.name!r}")
     if shots is None:
         given = {"prompt": {"style": "sections", "definitions": False}}
         return replace(card, adapter="instructed", settings=settings), given
@@ -207,11 +208,15 @@ def _is_decoder(name: str) -> bool:
 
 def _read_card(path: Path) -> SystemCard:
     card = build(SystemCard, read_toml(path), f"the system card {path}")
-    if "trust_remote_code" in card.settings.get("model", {}):
-        raise CardError(
-            f"{path}: a card cannot ask for trust_remote_code; say --set model.trust_remote_code=true yourself."
-        )
+    _refuse_trust(card.settings, str(path))
     return card
+
+
+def _refuse_trust(settings: Mapping[str, Any], where: str) -> None:
+    if "trust_remote_code" in settings.get("model", {}):
+        raise CardError(
+            f"{where}: a card cannot ask for trust_remote_code; say --set model.trust_remote_code=true yourself."
+        )
 
 
 def read_preset(name: str, adapter: str) -> dict[str, Any]:

@@ -34,12 +34,16 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model wrote, and how many tokens were read and written. `cut` where it came to `max_tokens`."""
+    """What the model wrote, and how many tokens were read and written.
+
+    `cut` where it came to `max_tokens`; `refused` where the server would not take the prompt.
+    """
 
     text: str
     prompt_tokens: int
     completion_tokens: int
     cut: bool = False
+    refused: bool = False
 
 
 class Backend(ABC):

@@ -11,13 +11,16 @@ from harness.adapters.backends import Answer, Backend, Sampling
 from harness.adapters.generator_settings import GeneratorSettings
 from harness.adapters.prompts import Prompt
 
-from harness.errors import MissingModel
+from harness.errors import ServerError
 
 _NO_KEY = "none"  # what servers without keys are sent
 
 
 class OpenAI(Backend):
-    """Concurrent requests; each is tried again with growing pauses, as long as a server's `Retry-After` asks for."""
+    """Concurrent requests; each is tried again with growing pauses, as long as a server's `Retry-After` asks for.
+
+    `complete` raises ServerError when that does not help; answers that are under way then are still given.
+    """
 
     @classmethod
     def missing(cls, settings: GeneratorSettings) -> str:
@@ -35,21 +38,31 @@ class OpenAI(Backend):
         limit = self.settings.machine.concurrency
         waiting = iter(enumerate(prompts))
         running: dict[Future[Answer], int] = {}
+        failure: OpenAIError | None = None
+        taken = 0
         with self._client() as client, ThreadPoolExecutor(limit) as pool:
             try:
                 model = self._model(client)
-                while True:
-                    while len(running) < limit and (following := next(waiting, None)):
-                        running[pool.submit(_ask, client, model, following[1], sampling)] = following[0]
-                    if not running:
-                        return
-                    for done in wait(running, return_when=FIRST_COMPLETED).done:
-                        yield running.pop(done), done.result()
             except OpenAIError as error:
-                raise MissingModel(self._explained(error)) from error
-            finally:
-                for future in running:
-                    future.cancel()
+                raise ServerError(self._explained(error)) from error
+            while True:
+                while not failure and len(running) < limit and (following := next(waiting, None)):
+                    running[pool.submit(_ask, client, model, following[1], sampling)] = following[0]
+                if not running:
+                    break
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    index = running.pop(done)
+                    try:
+                        answer = done.result()
+                    except OpenAIError as error:
+                        failure = failure or error
+                        continue
+                    taken += not answer.refused
+                    yield index, answer
+        if failure:  # after all answers under way were kept
+            raise ServerError(self._explained(failure)) from failure
+        if prompts and not taken:
+            raise ServerError(f"{self._where()} refused every prompt; see what it says of one in its log.")
 
     def _client(self) -> Any:
         from openai import OpenAI as Client
@@ -64,41 +77,65 @@ class OpenAI(Backend):
 
     def _model(self, client: Any) -> str:
         """The name by which the server knows the model: the one it serves, where it serves one."""
-        machine = self.settings.machine
-        if machine.served_model or not machine.url:
-            return machine.served_model or self.settings.model.path
-        served = [model.id for model in client.models.list()]
-        return str(served[0]) if len(served) == 1 else self.settings.model.path
+        if self.settings.served_model or self.folder is None:
+            return self.settings.served_model or self.settings.model.path
+        served = [str(model.id) for model in client.models.list()]
+        if len(served) != 1:
+            raise ServerError(f"{self._where()} serves {', '.join(served) or 'no model'}; say --set served_model=NAME.")
+        return served[0]
+
+    def _where(self) -> str:
+        return self.settings.machine.url or "OpenAI's server"
 
     def _explained(self, error: Exception) -> str:
-        where = self.settings.machine.url or "OpenAI's server"
+        from openai import AuthenticationError, NotFoundError, PermissionDeniedError
+
+        if isinstance(error, (AuthenticationError, PermissionDeniedError)):
+            return f"{self._where()} does not take the key in {self.settings.machine.key_variable} ({error})."
+        if isinstance(error, NotFoundError):
+            return (
+                f"{self._where()} does not know the model, or not this way of asking it ({error}). Name the model with "
+                "--set served_model=NAME; a server of chats alone needs --set prompt.style=chat."
+            )
         return (
-            f"{where} does not answer ({type(error).__name__}: {error}). Its answers are kept: the same command "
-            "goes on from there. More patience: --set machine.retries=N, machine.timeout_seconds=N."
+            f"{self._where()} does not answer ({type(error).__name__}: {error}). Its answers so far are kept: the same "
+            "command goes on from there. More patience: --set machine.retries=N, machine.timeout_seconds=N."
         )
 
 
 def _ask(client: Any, model: str, prompt: Prompt, sampling: Sampling) -> Answer:
-    common: dict[str, Any] = {
+    from openai import BadRequestError
+
+    asked: dict[str, Any] = {
         "model": model,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "seed": sampling.seed if sampling.temperature else None,
         "stop": list(sampling.stop) or None,
     }
-    if prompt.chat:
-        if sampling.schema:
-            held = {"name": "mentions", "schema": sampling.schema, "strict": False}
-            common["response_format"] = {"type": "json_schema", "json_schema": held}
-        chat = client.chat.completions.create(
-            messages=prompt.messages, max_completion_tokens=sampling.max_tokens, **common
-        )
-        choice, text = chat.choices[0], chat.choices[0].message.content or ""
-        usage = chat.usage
-    else:
-        if sampling.schema:
-            common["extra_body"] = {"structured_outputs": {"json": sampling.schema}}
-        plain = client.completions.create(prompt=prompt.turns[0], max_tokens=sampling.max_tokens, **common)
-        choice, text, usage = plain.choices[0], plain.choices[0].text, plain.usage
+    try:
+        return _ask_chat(client, prompt, sampling, asked) if prompt.chat else _ask_text(client, prompt, sampling, asked)
+    except BadRequestError:  # this prompt: too long, or not to the server's liking
+        return Answer("", 0, 0, refused=True)
+
+
+def _ask_chat(client: Any, prompt: Prompt, sampling: Sampling, asked: dict[str, Any]) -> Answer:
+    if sampling.schema:
+        whole = {"type": "object", "properties": {"mentions": sampling.schema}, "required": ["mentions"]}
+        held = {"name": "mentions", "schema": {**whole, "additionalProperties": False}, "strict": False}
+        asked["response_format"] = {"type": "json_schema", "json_schema": held}
+    found = client.chat.completions.create(messages=prompt.messages, max_completion_tokens=sampling.max_tokens, **asked)
+    return _answer(found, found.choices[0].message.content)
+
+
+def _ask_text(client: Any, prompt: Prompt, sampling: Sampling, asked: dict[str, Any]) -> Answer:
+    if sampling.schema:
+        asked["extra_body"] = {"structured_outputs": {"json": sampling.schema}}
+    found = client.completions.create(prompt=prompt.turns[0], max_tokens=sampling.max_tokens, **asked)
+    return _answer(found, found.choices[0].text)
+
+
+def _answer(found: Any, text: str | None) -> Answer:
+    usage = found.usage
     read, written = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
-    return Answer(text, read, written, choice.finish_reason == "length")
+    return Answer(text or "", read, written, found.choices[0].finish_reason == "length")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ class Transformers(Backend):
         tokenizer = load_tokenizer(self.folder, self.settings.model)
         ids = [token_ids(tokenizer, prompt) for prompt in prompts]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]), reverse=True)
-        size = self.settings.machine.batch
+        size = 1 if sampling.temperature else self.settings.machine.batch  # draws must not depend on batch mates
         for first in range(0, len(order), size):
             group = order[first : first + size]
             yield from zip(group, self._generate(tokenizer, [ids[i] for i in group], sampling), strict=True)
@@ -49,12 +50,13 @@ class Transformers(Backend):
         mask_BL = torch.tensor([[0] * (length - len(one)) + [1] * len(one) for one in ids], device=model.device)
         drawn: dict[str, Any] = {"do_sample": False}
         if sampling.temperature:
-            torch.manual_seed(sampling.seed)
+            torch.manual_seed(zlib.crc32(repr((sampling.seed, ids)).encode()))
             drawn = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         config = GenerationConfig(
             max_new_tokens=sampling.max_tokens,
             eos_token_id=ends,
             pad_token_id=pad,
+            repetition_penalty=1.0,
             stop_strings=list(sampling.stop) or None,
             **drawn,
         )

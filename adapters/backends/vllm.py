@@ -61,8 +61,15 @@ class Vllm(Backend):
             structured_outputs=held,
         )
         engine = self._engine()
+        try:
+            yield from self._answers(engine, parameters, [token_ids(tokenizer, prompt) for prompt in prompts])
+        except Exception:
+            stop_engine()  # it may be dead: the next run starts another
+            raise
+
+    def _answers(self, engine: Any, parameters: Any, prompts: Sequence[list[int]]) -> Iterator[tuple[int, Answer]]:
         for first in range(0, len(prompts), _CHUNK):
-            chunk = [{"prompt_token_ids": token_ids(tokenizer, prompt)} for prompt in prompts[first : first + _CHUNK]]
+            chunk = [{"prompt_token_ids": ids} for ids in prompts[first : first + _CHUNK]]
             for index, output in enumerate(engine.generate(chunk, parameters, use_tqdm=False), first):
                 written = output.outputs[0]
                 read = len(output.prompt_token_ids or ())

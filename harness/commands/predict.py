@@ -45,6 +45,7 @@ def predict_lines(runs: Path, run: str, file: Path | None, words: bool) -> None:
         context = Context(record.labels, brief, record.seed, Path(work), lambda row: None, lambda outputs: 0.0)
         model = adapter(settings, context)
         model.load(weights)
+        model.ready()
         outputs = model.predict(sentences)
     policy = policy_of(record.policy)
     for sentence, output in zip(sentences, outputs, strict=True):

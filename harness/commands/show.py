@@ -96,7 +96,7 @@ def show_thing(name: str, runs: Path, preset: str, pairs: Sequence[str], as_json
 
 def _is_run(name: str, runs: Path) -> bool:
     """Whether the name is a run's: a path, or a part of one that is no system's name."""
-    if name.startswith("file:") or name.endswith(".toml"):
+    if name.startswith("file:") or ".toml" in name:
         return False
     if "/" in name:
         return True

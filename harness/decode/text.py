@@ -10,8 +10,8 @@ Every item of a response ends in exactly one class:
     not-in-text                it stands nowhere in the sentence, at whole words
     unparseable                it is no item of the format
 
-The order of items does not matter. Items that say which place they mean go first, then longer texts before shorter
-ones; stricter readings go before looser ones.
+The order of items does not matter, but among items of the same text, which take its places as they come. Items that
+say which place they mean go first, then longer texts before shorter ones; stricter readings go before looser ones.
 """
 
 from __future__ import annotations
@@ -66,13 +66,19 @@ class _Placing:
     """The items of one response on their way to the words of one sentence."""
 
     def __init__(self, sentence: Sentence, items: Sequence[Item], labels: Sequence[str | None]) -> None:
-        self.items, self.labels = items, labels
         self.places = Places(sentence)
+        self.items, self.labels = [self._meant(item) for item in items], labels
         self.taken = [False] * len(sentence.words)
         self.spans: set[Span] = set()
         self.classes = ["" if label else "unknown-label" for label in labels]
         self.free: dict[tuple[Reading, str], list[tuple[int, int]]] = {}
         self.reasons: dict[tuple[str, str], str] = {}
+
+    def _meant(self, item: Item) -> Item:
+        """The item, read literally where only that stands in the sentence."""
+        if item.literal is None or len(self.places.find(item.text, Reading.WHITESPACE)) >= (item.occurrence or 1):
+            return item
+        return Item(item.literal, item.label) if self.places.find(item.literal, Reading.WHITESPACE) else item
 
     def place_all(self) -> None:
         """Give every item its class, and a span to those that are placed."""
@@ -87,7 +93,7 @@ class _Placing:
     def _open(self) -> list[int]:
         """Items without a class yet, the longer before the shorter."""
         found = [index for index, name in enumerate(self.classes) if not name]
-        return sorted(found, key=lambda index: -len(self.items[index].text))
+        return sorted(found, key=lambda index: (-len(self.items[index].text), self.items[index].text))
 
     def _place_pointed(self, index: int, reading: Reading) -> None:
         """Place an item that says which place it means."""

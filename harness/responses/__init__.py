@@ -41,10 +41,21 @@ def format_of(name: str) -> Format:
 
 
 def names_of(labels: Mapping[str, str]) -> dict[str, str]:
-    """What each label is called in prompts and responses: its words, where no other label has the same."""
-    plain = {label: _plain(words) or _plain(label) for label, words in labels.items()}
-    often = Counter(name.casefold() for name in plain.values())
-    return {label: name if often[name.casefold()] == 1 else _plain(label) for label, name in plain.items()}
+    """What each label is called in prompts and responses: its words, or itself where another label has the same.
+
+    No two names are equal, whatever their case: what would be is numbered.
+    """
+    often = Counter(_plain(words).casefold() for words in labels.values())
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for label, words in labels.items():
+        wanted = _plain(words) if often[_plain(words).casefold()] == 1 else _plain(label)
+        name, number = wanted or "label", 2
+        while name.casefold() in taken:
+            name, number = f"{wanted or 'label'} {number}", number + 1
+        found[label] = name
+        taken.add(name.casefold())
+    return found
 
 
 def write(spans: Sequence[Span], sentence: Sentence, names: Mapping[str, str], format: Format) -> str:

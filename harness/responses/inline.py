@@ -17,7 +17,10 @@ _SPECIAL = re.compile(r"[\\<]")
 
 def describe(attribute: str, name: str) -> str:
     """What a prompt says of this format; `name` is one of the labels' names."""
-    return f"Repeat the sentence with each of them between marks that name its {attribute}: <{name}>...</{name}>."
+    return (
+        f"Repeat the sentence with each of them between marks that name its {attribute}: <{name}>...</{name}>. "
+        "Write \\< for < itself."
+    )
 
 
 def write(items: Sequence[Item], text: str) -> str:

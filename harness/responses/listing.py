@@ -22,7 +22,10 @@ _BLANK = " \t\r\n"
 
 def describe(attribute: str, name: str) -> str:
     """What a prompt says of this format; `name` is one of the labels' names."""
-    return f"Write them in one line as text:{attribute}, joined by ';'. Write nothing where there are none."
+    return (
+        f"Write them in one line as text:{attribute}, joined by ';', with text#2 for the second place of a text. "
+        "Write nothing where there are none."
+    )
 
 
 def write(items: Sequence[Item], text: str) -> str:
@@ -65,9 +68,12 @@ def _parse_item(piece: str) -> Item | None:
     if not colons:
         return None
     text, label = piece[: colons[-1]].strip(_BLANK), _unescape(piece[colons[-1] + 1 :]).strip(_BLANK)
+    literal = text
     text, occurrence = _numbered(text)
-    text = _unescape(text)
-    return Item(text, label, occurrence) if text and label else None
+    text = _unescape(text) or literal
+    if text == literal:
+        return Item(text, label) if text and label else None
+    return Item(text, label, occurrence, literal=literal) if label else None
 
 
 def _numbered(text: str) -> tuple[str, int | None]:

@@ -13,15 +13,21 @@ from typing import Any
 
 from harness.responses.item import Item
 
+_FENCE = re.compile(r"^\s*+```\w*|```\s*+$")
 _STRING = r'"(?:[^"\\]|\\.)*+"'
 _MEMBER = rf"{_STRING}\s*+:\s*+(?:{_STRING}|[-+.\w]++)\s*+,?\s*+"
-_OPENED = re.compile(rf"(?P<wrapper>\{{\s*+{_STRING}\s*+:\s*+\[)|(?P<object>\{{\s*+(?:{_MEMBER})*+\}})|\{{", re.DOTALL)
+_OPENED = re.compile(
+    rf"(?P<wrapper>\{{\s*+{_STRING}\s*+:\s*+\[(?=\s*+[{{\]]))|(?P<object>\{{\s*+(?:{_MEMBER})*+\}})|\{{", re.DOTALL
+)
 
 
 def describe(attribute: str, name: str) -> str:
     """What a prompt says of this format; `name` is one of the labels' names."""
     shape = json.dumps([{"text": "...", "label": name}], ensure_ascii=False)
-    return f"Answer with a JSON list alone, as in {shape}, where the label is the {attribute}, or with [] for none."
+    return (
+        f"Answer with a JSON list alone, as in {shape}, where the label is the {attribute}, or with [] for none. Add "
+        '"occurrence": 2 for the second place of the same text.'
+    )
 
 
 def write(items: Sequence[Item], text: str) -> str:
@@ -56,7 +62,7 @@ def parse(response: str) -> tuple[list[Item], int]:
             items.append(item)
         else:
             broken += 1
-    if not items and not wrapped and "".join(response.split()) in ("", "[]", "{}"):
+    if not items and not wrapped and _FENCE.sub("", response).strip() in ("", "[]", "{}"):
         return [], 0
     return items, broken or int(not items and not wrapped)
 

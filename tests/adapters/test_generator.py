@@ -88,6 +88,7 @@ def test_batches_do_not_change_what_is_written(tiny_language_model: Path, tmp_pa
         made = generator(tiny_language_model, tmp_path / str(size), machine={"batch": size})
         (tmp_path / str(size)).mkdir()
         made.fit([], [])
+        made.ready()
         found.append(made.predict(sentences(7)))
     assert found[0] == found[1] == found[2]
     assert made.cost().notes["completion_tokens"] > 0
@@ -96,6 +97,7 @@ def test_batches_do_not_change_what_is_written(tiny_language_model: Path, tmp_pa
 def test_what_does_not_fit_is_unseen_and_nothing_is_cut(tiny_language_model: Path, tmp_path: Path) -> None:
     made = generator(tiny_language_model, tmp_path)
     made.fit([], [])
+    made.ready()
     long = Sentence("long", ("soup",) * 600)
     [short, unseen] = made.predict([sentences(1)[0], long])
     assert isinstance(short, Text) and not short.unseen
@@ -106,6 +108,7 @@ def test_save_and_load_keep_the_examples(tiny_language_model: Path, tmp_path: Pa
     train = [Labeled(sentence, (Span(3, 4, "PER"),)) for sentence in sentences(6)]
     made = generator(tiny_language_model, tmp_path, prompt={"shots": 2})
     made.fit(train, [])
+    assert made.writer.examples
     made.save(tmp_path)
     again = generator(tiny_language_model, tmp_path, prompt={"shots": 2})
     again.load(tmp_path)
@@ -165,7 +168,8 @@ def test_from_the_command_line(harness: Callable[..., Any], tiny_language_model:
 def test_show_prompt(harness: Callable[..., Any]) -> None:
     shown = harness("show", "prompt", "--system", "smollm2-1shot", "--task", "lookright", "--index", "3")
     assert shown.code == 0, shown.err
-    assert shown.out.startswith("[user]\nFind the aspect terms in the sentence and give the polarity of each.")
+    assert "user\nFind the aspect terms in the sentence and give the polarity of each." in shown.out
+    assert shown.out.startswith("<|im_start|>system")  # exactly what the model reads
     assert shown.out.count("Sentence: ") == 2
     for wrong, says in (
         (["--system", "smollm2-0shot"], "needs --system NAME and --task NAME"),
@@ -189,6 +193,23 @@ def test_what_is_missing_is_said(harness: Callable[..., Any], tmp_path: Path, mo
     answer = harness("run", "-s", "smollm2-0shot", *lookright, "--set", "train.lr=1")
     assert (answer.code, "train.lr" in answer.err) == (2, True)
     away = ["--set", "backend=openai", "--set", "machine.url=http://127.0.0.1:9/v1", "--set", "machine.retries=0"]
-    answer = harness("run", "-s", "smollm2-0shot", *lookright, *away, "--set", "machine.served_model=x")
+    answer = harness("run", "-s", "smollm2-0shot", *lookright, *away, "--set", "served_model=x")
     assert (answer.code, "does not answer" in answer.err) == (2, True)
     assert not list(tmp_path.glob("lookright/*/*/seed-*"))
+    for setting, says in (
+        ("machine.url=http://me:secret@127.0.0.1/v1", "no user name or key"),
+        ("generation.max_tokens=999999", "leaves no room"),
+        ("model.quantization=nf4", "model.quantization=none"),
+    ):
+        answer = harness("run", "-s", "smollm2-0shot", *lookright, "--set", setting)
+        assert (answer.code, says in answer.err) == (2, True), answer.err
+
+
+def test_a_card_cannot_trust_remote_code_by_a_back_door(harness: Callable[..., Any], tmp_path: Path) -> None:
+    card = tmp_path / "sly.toml"
+    card.write_text(
+        'name = "sly"\nadapter = "tagger"\nkind = "decoder"\n[settings.model]\npath = "embedded:smollm2"\n'
+        "[generator.model]\ntrust_remote_code = true\n"
+    )
+    answer = harness("show", f"{card}-0shot")
+    assert (answer.code, "cannot ask for trust_remote_code" in answer.err) == (2, True)

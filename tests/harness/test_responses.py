@@ -172,6 +172,9 @@ def test_classes_of_items(response: str, classes: dict[str, int]) -> None:
         ('[{"text": 3, "label": "person"}]', [], {"unparseable": 1}),
         ('["Rome"]', [], {"unparseable": 1}),
         ("[]", [], {}),
+        ("```json\n[]\n```", [], {}),
+        ('{"mentions": ["Rome"]}', [], {"unparseable": 1}),
+        ('{"text": ["Rome"], "label": "location"}', [], {"unparseable": 1}),
         ('{"mentions": []}', [], {}),
         ("none", [], {"unparseable": 1}),
     ],
@@ -200,6 +203,7 @@ def test_inline(response: str, spans: list[Span], classes: dict[str, int]) -> No
 
 def test_names_of_labels() -> None:
     assert names_of({"A": "same", "B": "same", "C": "x <y>\\"}) == {"A": "A", "B": "B", "C": "x y"}
+    assert names_of({"A": "same", "B": "same", "C": "A", "<>": "<>"}) == {"A": "A", "B": "B", "C": "A 2", "<>": "label"}
     assert names_of({"Life:Die": "die"}) == {"Life:Die": "die"}
     with pytest.raises(UnknownName, match="json"):
         format_of("jsn")
@@ -282,4 +286,30 @@ def test_hints_settle_at_the_strictest_reading_that_has_the_place() -> None:
     found = decode(Text("Rome#2:location;Rome#2:location;ROME:person", Format.LISTING), made, LABELS)
     assert found.spans == (Span(1, 2, "PER"), Span(2, 3, "LOC"))
     assert Counter(found.report) == {"item:exact": 2, "item:duplicate": 1}
-    assert Item("Rome", "location", 2) == parse("Rome#2:location", Format.LISTING)[0][0]
+    assert parse("Rome#2:location", Format.LISTING)[0] == [Item("Rome", "location", 2, literal="Rome#2")]
+
+
+@pytest.mark.parametrize(
+    ("response", "text", "words"),
+    [
+        ("Section #2:location", "Section #2 is here", "Section #2"),
+        ("#1:location", "we are #1 today", "#1"),
+        (r"C:\new:location", r"see C:\new there", r"C:\new"),
+    ],
+)
+def test_a_text_that_looks_like_an_escape_is_read_literally(response: str, text: str, words: str) -> None:
+    """What a model writes that was told of no escape; the oracle escapes it."""
+    assert placed(response, text) == ([(words, "LOC")], {"exact": 1})
+
+
+def test_the_order_of_overlapping_items_does_not_matter() -> None:
+    one, other = "a b:location;b c:person", "b c:person;a b:location"
+    assert placed(one, "a b c") == placed(other, "a b c")
+
+
+def test_a_long_sentence_of_one_word_takes_no_time() -> None:
+    words = " ".join(["Rome"] * 400)
+    marked = " ".join(["<location>Rome</location>"] * 400)
+    begin = time.process_time()
+    assert len(placed(marked, words, Format.INLINE)[0]) == 400
+    assert time.process_time() - begin < 5
