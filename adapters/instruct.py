@@ -68,14 +68,14 @@ class InstructObjective:
         self.model, self.prefix = model, prefix
         self.device = next(model.parameters()).device
 
-    def length(self, example: Sequence[Example]) -> int:
-        return sum(self._size(one) for one in example)
+    def length(self, pack: Sequence[Example], /) -> int:
+        return sum(self._size(one) for one in pack)
 
-    def targets(self, example: Sequence[Example]) -> int:
-        return sum(len(one.response) for one in example)
+    def targets(self, pack: Sequence[Example], /) -> int:
+        return sum(len(one.response) for one in pack)
 
-    def losses(self, examples: Sequence[Sequence[Example]]) -> Iterator[tuple[torch.Tensor, int]]:
-        for row in self._rows([one for pack in examples for one in pack]):
+    def losses(self, packs: Sequence[Sequence[Example]], /) -> Iterator[tuple[torch.Tensor, int]]:
+        for row in self._rows([one for pack in packs for one in pack]):
             yield self._loss(row)
 
     def _size(self, example: Example) -> int:

@@ -54,7 +54,8 @@ class Tagger(System):
                 unmasked_blocks(settings.unmask, blocks)
 
     def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:
-        from harness.adapters.training import TagObjective, Trainer, examples_of
+        from harness.adapters.tagging import TagObjective, tagged_windows
+        from harness.adapters.training import Trainer
 
         self._build()
         numbers = {tag: number for number, tag in enumerate(self.tags)}
@@ -68,7 +69,7 @@ class Tagger(System):
             self.context,
             lambda: self.context.validation_f1(self.predict(held)),
         )
-        trainer.fit(list(examples_of(windows, tags)))
+        trainer.fit(list(tagged_windows(windows, tags)))
 
     def predict(self, sentences: Sequence[Sentence]) -> list[RawOutput]:
         import torch

@@ -5,30 +5,18 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from harness.adapters.checkpoint import Best, Position, Trainable, Training, resume, save, trained_state
-from harness.adapters.classifier import TokenClassifier
 from harness.adapters.settings import Machine, Train
-from harness.adapters.subwords import SubwordEncoder, Window
 from harness.adapters.trackers import Log, reporting
-from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import get_scheduler
 
 from harness.contracts import Context
 
 _POOL = 50  # batches that are sorted by length together
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A window, and the tag number of each word that it owns."""
-
-    window: Window
-    tags: tuple[int, ...]
 
 
 E = TypeVar("E")
@@ -43,37 +31,17 @@ class Objective(Protocol[E_contra]):
         """What is trained."""
         ...
 
-    def length(self, example: E_contra) -> int:
+    def length(self, example: E_contra, /) -> int:
         """Its subwords: examples of like length are batched together."""
         ...
 
-    def targets(self, example: E_contra) -> int:
+    def targets(self, example: E_contra, /) -> int:
         """How many predictions its loss is a sum of."""
         ...
 
-    def losses(self, examples: Sequence[E_contra]) -> Iterator[tuple[torch.Tensor, int]]:
+    def losses(self, examples: Sequence[E_contra], /) -> Iterator[tuple[torch.Tensor, int]]:
         """Summed losses whose sum is that of a batch, one for each pass of the model, with the subwords it read."""
         ...
-
-
-class TagObjective:
-    """The cross-entropy of every word's tag."""
-
-    def __init__(self, model: TokenClassifier, encoder: SubwordEncoder) -> None:
-        self.model, self.encoder = model, encoder
-        self.device = next(model.parameters()).device
-
-    def length(self, example: Example) -> int:
-        return len(example.window.ids)
-
-    def targets(self, example: Example) -> int:
-        return len(example.tags)
-
-    def losses(self, examples: Sequence[Example]) -> Iterator[tuple[torch.Tensor, int]]:
-        batch = self.encoder.batch([example.window for example in examples])
-        tags_W = torch.tensor([tag for example in examples for tag in example.tags], device=self.device)
-        scores_WT = self.model(batch.to(self.device))
-        yield F.cross_entropy(scores_WT, tags_W, reduction="sum"), int(batch.mask_BL.sum())
 
 
 class Trainer(Generic[E]):
@@ -201,9 +169,3 @@ def _optimizer(model: Trainable, train: Train) -> torch.optim.Optimizer:
 
     optimizer: torch.optim.Optimizer = PagedAdamW8bit(groups, lr=train.lr, betas=train.betas, eps=train.eps)
     return optimizer
-
-
-def examples_of(windows: Sequence[Window], tags: Sequence[Sequence[int]]) -> Iterator[Example]:
-    """Pair windows with the tags (a list a sentence) of the words that they own."""
-    for window in windows:
-        yield Example(window, tuple(tags[window.sentence][window.owned_first : window.owned_after]))

@@ -143,6 +143,7 @@ def show(
     index: Annotated[int, typer.Option(min=0, help="prompt: the number of the test sentence, from 0.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="prompt: the seed that draws its examples.")] = 120,
     data: Data = None,
+    limit: Limit = None,
     runs: Runs = RUNS,
     preset: Preset = "",
     set: Set = None,
@@ -152,7 +153,7 @@ def show(
     if name == "prompt":
         from harness.commands.prompt import PromptOptions, show_prompt
 
-        show_prompt(PromptOptions(system, task, index, seed, preset, set or [], data, json))
+        show_prompt(PromptOptions(system, task, index, seed, preset, set or [], data, limit, json))
         return
     from harness.commands.show import show_thing
 

@@ -40,7 +40,8 @@ SYSTEM = """\
 # A system: a pretrained model as a tagger.
 # Check it with:  harness check --system {name}.toml
 # Run it with:    harness run --system {name}.toml --task lookright
-# A decoder (kind = "decoder") is named with its mask bits: --system {name}.toml-unmask-0011
+# A decoder (kind = "decoder") is named with its mask bits, --system {name}.toml-unmask-0011, or as a model that writes:
+# {name}.toml-0shot, {name}.toml-5shot, {name}.toml-it
 name = "{name}"
 adapter = "tagger"
 kind = "encoder"    # encoder or decoder

@@ -28,6 +28,7 @@ class PromptOptions:
     preset: str
     set: Sequence[str]
     data: Path | None
+    limit: int | None
     json: bool
 
 
@@ -44,7 +45,7 @@ def show_prompt(options: PromptOptions) -> None:
     adapter, settings = adapter_class(system.card), settings_of(system)
     if lack := adapter.missing(settings):
         raise MissingModel(lack)
-    dataset = load_dataset(card, options.data)
+    dataset = load_dataset(card, options.data, options.limit)
     test = dataset.splits["test"].sentences
     if options.index >= len(test):
         raise CardError(f"--index {options.index}: the test split of {card.name} has sentences 0 to {len(test) - 1}.")

@@ -10,6 +10,11 @@ from typing import Any
 import pytest
 
 from conftest import Result
+from harness.dataset import load_dataset
+from harness.decode import decode
+from harness.outputs import Text
+from harness.responses import Format, names_of, write
+from harness.task import task_card
 
 FOLDERS = {
     "wnut17": "wnut17", "tsa-md": "tsa_md", "geneva": "geneva", "litbank-events": "litbank_events", "uner-ewt": "uner_en_ewt",
@@ -116,3 +121,16 @@ def test_a_word_more_changes_the_hash(tmp_path: Path, harness: Callable[..., Res
             (tmp_path / name).write_text(text, encoding="utf-8")
         hashes.append(checked(harness, "--task", "ner", "--data", str(tmp_path))["test"]["hash"])
     assert hashes[0] != hashes[1]
+
+
+@pytest.mark.parametrize("format", list(Format))
+@pytest.mark.parametrize("task", ["lookright", *FOLDERS])
+def test_no_format_loses_any_gold(task: str, format: Format, shared_data: Path) -> None:
+    """The oracle's ceiling is 100 on every split: each response that the gold makes is read as the gold."""
+    changed = {"files.train": ["dev.iob2"]} if task == "uner-ewt" else {}
+    dataset = load_dataset(task_card(task, changed), shared_data / FOLDERS[task] if task in FOLDERS else None)
+    names = names_of(dataset.labels)
+    for split in dataset.splits.values():
+        for one in split.sentences:
+            response = write(one.spans, one.sentence, names, format)
+            assert decode(Text(response, format), one.sentence, dataset.labels).spans == one.spans
