@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.adapters.backends import backend_class
 from harness.adapters.generator import Generator
@@ -38,7 +38,7 @@ class Instructed(Generator):
         return True
 
     @classmethod
-    def check(cls, settings: InstructedSettings, sentences: Sequence[Sentence]) -> None:
+    def check(cls, settings: Any, sentences: Sequence[Sentence]) -> None:
         """Raises CardError for a device or an optimizer that is not here, and for weights that no server would have."""
         from harness.adapters.device import training_device
 

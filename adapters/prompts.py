@@ -125,7 +125,8 @@ def covering(train: Sequence[Labeled], count: int, seed: int) -> list[Labeled]:
 
 def _most_labels(order: Sequence[Labeled], count: int) -> list[Labeled]:
     """Sentences that show as many labels as they can; of equals, the first."""
-    rest, chosen = list(order), []
+    rest = list(order)
+    chosen: list[Labeled] = []
     shown: set[str] = set()
     while rest and len(chosen) < count:
         best = max(rest, key=lambda one: len({span.label for span in one.spans} - shown))

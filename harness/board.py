@@ -14,9 +14,11 @@ from harness.breakdown import ERRORS
 from harness.decode.text import ITEM, LOST, PLACED
 from harness.intervals import bootstrap_interval
 from harness.record import Record
+from harness.significance import Table, holm, mean_sums, randomization_tests, rank_groups
 from harness.store import Store, read_rows
 
 NONE = "–"
+LEVEL = 0.05
 _RESPONSES = (
     "Every item that a model wrote for a test sentence ends in one class. Hallucinated are those that stand nowhere "
     "in their sentence, unknown labels those that the task does not have, both as shares of the items that could be "
@@ -30,6 +32,7 @@ class Entry:
 
     records: tuple[Record, ...]
     interval: tuple[float, float]
+    sums: Table  # of gold, predicted and matched counts by unit, the mean over the runs
 
     @property
     def first(self) -> Record:
@@ -67,8 +70,10 @@ def entries(store: Store, task: str) -> dict[str, list[Entry]]:
     boards: dict[str, list[Entry]] = defaultdict(list)
     for (signature, _), members in sorted(runs.items()):
         members.sort(key=lambda member: member[1].seed)
-        low, high = bootstrap_interval([read_rows(folder, "test") for folder, _ in members])
-        boards[signature].append(Entry(tuple(record for _, record in members), (100 * low, 100 * high)))
+        rows = [read_rows(folder, "test") for folder, _ in members]
+        low, high = bootstrap_interval(rows)
+        records = tuple(record for _, record in members)
+        boards[signature].append(Entry(records, (100 * low, 100 * high), mean_sums(rows)))
     for board in boards.values():
         board.sort(key=lambda entry: (-entry.f1, entry.first.title, entry.first.identity))
     return dict(sorted(boards.items(), key=lambda item: ("limit:" in item[0], item[0])))
@@ -100,7 +105,9 @@ def _section(signature: str, entries: Sequence[Entry]) -> list[str]:
         f"Sentences: {sizes}. Test: {test.words:,} words, {test.counts['gold']:,} spans.{limited}",
         _table(*_main(board)),
         "F1 is the micro F1 of exact spans on the test split, in percent: the mean over seeds, ± their standard "
-        "deviation. The interval is the 95% bootstrap interval over test sentences, or documents where there are any.",
+        "deviation. The interval is the 95% bootstrap interval over test sentences, or documents where there are any. "
+        "Systems that share a letter do not differ: paired approximate randomization of every pair, 10,000 exchanges, "
+        "Holm's correction, level 0.05.",
         _ceilings(entries),
     ]
     cues = [name for name in test.slices if name.startswith("cue-distance:")]
@@ -131,6 +138,7 @@ def _main(board: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
         "",
         "system",
         "F1",
+        "group",
         "95% interval",
         *(f"F1 {name.replace('cue:', '')} cue" for name in sides),
         "P",
@@ -139,7 +147,7 @@ def _main(board: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
     ]
     head += ["validation F1", "coverage", "seeds", "trained parameters", "training", "sentences/s", "peak memory"]
     rows = []
-    for place, entry in enumerate(board, 1):
+    for place, (entry, letters) in enumerate(zip(board, groups(board), strict=True), 1):
         spread = f" ± {statistics.stdev(entry.f1s):.2f}" if len(entry.f1s) > 1 else ""
         flag = " (sees the gold)" if entry.first.sees_gold else ""
         flag += "".join(f" ({what} chosen on {split})" for what, split in entry.first.choices.items())
@@ -148,6 +156,7 @@ def _main(board: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
                 str(place),
                 _text(entry.first.title) + flag,
                 f"{entry.f1:.2f}{spread}",
+                letters,
                 f"{entry.interval[0]:.1f}–{entry.interval[1]:.1f}",
                 *(_percent(entry.cell("slices", name)) for name in sides),
                 *(f"{entry.mean(name):.1f}" for name in ("precision", "recall", "macro_f1")),
@@ -188,6 +197,13 @@ def _errors(board: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
         counts += [statistics.fmean(score.decoding.get(name, 0) for score in scores) for name in repairs]
         rows.append([_text(entry.first.title), *(f"{count:.0f}" for count in counts)])
     return head, rows
+
+
+def groups(board: Sequence[Entry]) -> list[str]:
+    """The letters of each entry's rank groups: entries that share one cannot be told apart by this test set."""
+    tests = randomization_tests([entry.sums for entry in board])
+    corrected = holm(list(tests.values()))
+    return rank_groups(len(board), [pair for pair, p in zip(tests, corrected, strict=True) if p < LEVEL])
 
 
 def _ceilings(entries: Sequence[Entry]) -> str:

@@ -87,6 +87,21 @@ def leaderboard(
 
 
 @app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="A system, as its board names it, or its identity.")],
+    second: Annotated[str, typer.Argument(help="The system to compare it with.")],
+    task: Annotated[str, typer.Option("--task", "-t", help="The task.")],
+    data: Data = None,
+    runs: Runs = RUNS,
+    json: Json = False,
+) -> None:
+    """Test whether two systems differ on a task, and show where: paired, over the stored rows of both."""
+    from harness.commands.compare import compare as compare_systems
+
+    compare_systems(runs, (first, second), task, data, json)
+
+
+@app.command()
 def score(
     gold: Annotated[Path, typer.Option("--gold", help="Gold: a column file, or JSON with words and spans.")],
     pred: Annotated[

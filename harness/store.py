@@ -103,6 +103,10 @@ class Store:
         """The folders of all runs."""
         return sorted(path.parent for path in self.root.glob(f"[!.]*/*/*/seed-*/{RECORD}"))
 
+    def folder(self, record: Record) -> Path:
+        """The folder of a stored run."""
+        return self.root / RunKey(record.task, record.system, record.identity, record.seed).path
+
     def records(self) -> Iterator[tuple[Path, Record]]:
         """Every run's folder and record."""
         for folder in self.folders():

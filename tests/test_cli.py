@@ -44,7 +44,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_every_command_explains_itself(harness: Harness) -> None:
-    for command in ("run", "leaderboard", "score", "predict", "ls", "show", "check", "new"):
+    for command in ("run", "leaderboard", "score", "compare", "predict", "ls", "show", "check", "new"):
         result = harness(command, "--help")
         assert result.code == 0
         assert "Usage" in result.out
