@@ -24,6 +24,7 @@ from harness.environment import free_memory
 from harness.errors import CardError
 
 _CHUNK = 256  # prompts; what a crash can cost
+_CPU_BLOCK = 32  # subwords, the least it takes; prompts share whole blocks, and its own 128 are more than many prompts
 _engine: tuple[tuple[Any, ...], Any, Any] | None = None  # what it was made of, the engine in use, and its guard
 
 
@@ -105,6 +106,7 @@ def _start(settings: GeneratorSettings, folder: Path) -> tuple[Any, Any]:
                 max_model_len=context_length(folder),
                 gpu_memory_utilization=settings.machine.gpu_memory_share,
                 enable_prefix_caching=True,
+                block_size=None if torch.cuda.is_available() else _CPU_BLOCK,
                 enforce_eager=not torch.cuda.is_available(),
                 disable_log_stats=True,
                 seed=0,
