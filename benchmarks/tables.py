@@ -26,7 +26,12 @@ def interleaved(measures: Mapping[str, Callable[[int], float]], rounds: int) -> 
 
 def spread(rates: Sequence[float]) -> str:
     """The lowest and the highest of some rates."""
-    return f"{min(rates):,.0f}–{max(rates):,.0f}"
+    return f"{shown(min(rates))}–{shown(max(rates))}"
+
+
+def shown(rate: float) -> str:
+    """A rate, with a decimal where it is small."""
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
 
 
 def rate_rows(rates: Mapping[str, Sequence[float]], opponent: str) -> list[list[str]]:
@@ -34,7 +39,7 @@ def rate_rows(rates: Mapping[str, Sequence[float]], opponent: str) -> list[list[
     rows = []
     for name, found in rates.items():
         ratios = [ours / theirs for ours, theirs in zip(found, rates[opponent], strict=True)]
-        rows.append([name, f"{statistics.median(found):,.0f}", spread(found), f"{statistics.median(ratios):.2f}x"])
+        rows.append([name, shown(statistics.median(found)), spread(found), f"{statistics.median(ratios):.2f}x"])
     return rows
 
 
