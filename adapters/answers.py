@@ -13,6 +13,8 @@ from harness.adapters.backends import Answer, Backend, Sampling
 from harness.adapters.prompts import Prompt
 from tqdm import tqdm
 
+from harness.errors import ServerError
+
 _FILE = "answers.jsonl"
 
 
@@ -29,7 +31,7 @@ class Answers:
     def ask(
         self, backend: Backend, prompts: Sequence[Prompt], sampling: Sampling, progress: bool = False
     ) -> list[Answer]:
-        """The answer to each prompt. The same prompt is asked once."""
+        """The answer to each prompt. The same prompt is asked once. Raises ServerError where none was ever answered."""
         keys = [_key(prompt, sampling) for prompt in prompts]
         new = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self.known}
         waiting = list(new)
@@ -41,10 +43,15 @@ class Answers:
                 for index, answer in tqdm(found, total=len(waiting), disable=not progress, leave=False):
                     self.known[waiting[index]] = answer
                     self.seconds = before + time.monotonic() - begin
+                    if answer.refused:  # asked again by the next session: the server may have been the reason
+                        continue
                     line = {"key": waiting[index], "seconds": round(self.seconds, 3), **asdict(answer)}
                     stream.write(json.dumps(line) + "\n")
                     stream.flush()
-        return [self.known[key] for key in keys]
+        answers = [self.known[key] for key in keys]
+        if answers and all(answer.refused for answer in self.known.values()):
+            raise ServerError(f"The server refused every prompt. Of the first it says: {answers[0].refused}")
+        return answers
 
     def _read(self, line: str) -> None:
         try:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
+from harness.adapters.backends.vllm import stop_engine
 from harness.adapters.checkpoint import Best, Position, Trainable, Training, resume, save, trained_state
 from harness.adapters.settings import Machine, Train
 from harness.adapters.trackers import Log, reporting
@@ -55,6 +56,7 @@ class Trainer(Generic[E]):
         context: Context,
         validate: Callable[[], float],
     ) -> None:
+        stop_engine()  # of an earlier system: it holds memory that training needs
         self.objective, self.model = objective, objective.model
         self.train, self.machine, self.context, self.validate = train, machine, context, validate
         self.optimizer = _optimizer(self.model, train)

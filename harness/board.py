@@ -7,18 +7,20 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from harness.breakdown import ERRORS
 from harness.decode.text import ITEM, LOST, PLACED
-from harness.intervals import bootstrap_interval
+from harness.intervals import Sums, bootstrap_interval, sums_by_unit
 from harness.record import Record
-from harness.significance import Table, holm, mean_sums, randomization_tests, rank_groups
+from harness.significance import exchanges_for, holm, mean_table, randomization_tests, rank_groups
 from harness.store import Store, read_rows
 
 NONE = "–"
 LEVEL = 0.05
+_MOST_TESTED = 100  # systems of a board: all their pairs are tested in a minute
 _RESPONSES = (
     "Every item that a model wrote for a test sentence ends in one class. Hallucinated are those that stand nowhere "
     "in their sentence, unknown labels those that the task does not have, both as shares of the items that could be "
@@ -32,7 +34,7 @@ class Entry:
 
     records: tuple[Record, ...]
     interval: tuple[float, float]
-    sums: Table  # of gold, predicted and matched counts by unit, the mean over the runs
+    tables: tuple[Sums, ...]  # gold, predicted and matched counts by unit, one a run
 
     @property
     def first(self) -> Record:
@@ -62,21 +64,28 @@ class Entry:
 
 
 def entries(store: Store, task: str) -> dict[str, list[Entry]]:
-    """The lines of a task's board by signature, whole data first, each list best first."""
+    """The lines of a task's board by signature, whole data first, each list best first.
+
+    The same sentences in other documents are no pairs: they get a board of their own, named by its units.
+    """
     runs: dict[tuple[str, str], list[tuple[Path, Record]]] = defaultdict(list)
     for folder, record in store.records():
         if record.task == task:
             runs[record.scores["test"].signature, record.identity].append((folder, record))
-    boards: dict[str, list[Entry]] = defaultdict(list)
+    boards: dict[str, dict[bytes, list[Entry]]] = defaultdict(lambda: defaultdict(list))
     for (signature, _), members in sorted(runs.items()):
         members.sort(key=lambda member: member[1].seed)
         rows = [read_rows(folder, "test") for folder, _ in members]
         low, high = bootstrap_interval(rows)
-        records = tuple(record for _, record in members)
-        boards[signature].append(Entry(records, (100 * low, 100 * high), mean_sums(rows)))
-    for board in boards.values():
-        board.sort(key=lambda entry: (-entry.f1, entry.first.title, entry.first.identity))
-    return dict(sorted(boards.items(), key=lambda item: ("limit:" in item[0], item[0])))
+        tables = tuple(map(sums_by_unit, rows))
+        entry = Entry(tuple(record for _, record in members), (100 * low, 100 * high), tables)
+        boards[signature][tables[0][:, 0].tobytes()].append(entry)
+    named: dict[str, list[Entry]] = {}
+    for signature in sorted(boards, key=lambda line: ("limit:" in line, line)):
+        for units, board in sorted(boards[signature].items(), key=lambda item: (-len(item[1]), item[0])):
+            line = signature if signature not in named else f"{signature}|units:{sha256(units).hexdigest()[:8]}"
+            named[line] = sorted(board, key=lambda entry: (-entry.f1, entry.first.title, entry.first.identity))
+    return named
 
 
 def tasks_of(store: Store) -> list[str]:
@@ -94,8 +103,8 @@ def markdown(store: Store, task: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _section(signature: str, entries: Sequence[Entry]) -> list[str]:
-    board = [entry for entry in entries if not entry.first.sees_gold] or entries
+def _section(signature: str, lines: Sequence[Entry]) -> list[str]:
+    board = [entry for entry in lines if not entry.first.sees_gold] or lines
     first = board[0].first
     test = first.scores["test"]
     limited = f" **Only {first.limit} sentences of each split.**" if first.limit else ""
@@ -106,9 +115,9 @@ def _section(signature: str, entries: Sequence[Entry]) -> list[str]:
         _table(*_main(board)),
         "F1 is the micro F1 of exact spans on the test split, in percent: the mean over seeds, ± their standard "
         "deviation. The interval is the 95% bootstrap interval over test sentences, or documents where there are any. "
-        "Systems that share a letter do not differ: paired approximate randomization of every pair, 10,000 exchanges, "
-        "Holm's correction, level 0.05.",
-        _ceilings(entries),
+        "Systems that share a letter could not be told apart: paired approximate randomization of every pair, "
+        f"{exchanges_for(len(board), LEVEL):,} exchanges, Holm's correction, level {LEVEL}.",
+        _ceilings(lines),
     ]
     cues = [name for name in test.slices if name.startswith("cue-distance:")]
     if cues:
@@ -200,10 +209,18 @@ def _errors(board: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
 
 
 def groups(board: Sequence[Entry]) -> list[str]:
-    """The letters of each entry's rank groups: entries that share one cannot be told apart by this test set."""
-    tests = randomization_tests([entry.sums for entry in board])
+    """The letters of each line's rank groups: lines that share one could not be told apart by this test set.
+
+    Lines that see the gold have none, and no line of a board has that is too long to test all pairs.
+    """
+    tested = [entry for entry in board if not entry.first.sees_gold]
+    if len(tested) > _MOST_TESTED:
+        return [NONE] * len(board)
+    tests = randomization_tests([mean_table(entry.tables) for entry in tested], exchanges_for(len(tested), LEVEL))
     corrected = holm(list(tests.values()))
-    return rank_groups(len(board), [pair for pair, p in zip(tests, corrected, strict=True) if p < LEVEL])
+    apart = [pair for pair, p in zip(tests, corrected, strict=True) if p < LEVEL]
+    letters = iter(rank_groups(len(tested), apart))
+    return [NONE if entry.first.sees_gold else next(letters) for entry in board]
 
 
 def _ceilings(entries: Sequence[Entry]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from harness.scoring import Row
 
 Sums: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+Table: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+CELLS = 4_000_000  # of a table of draws, some 32 MB
 
 
 def bootstrap_interval(
@@ -21,19 +23,52 @@ def bootstrap_interval(
     The interval does not shrink with `replicates`; they only make its ends steadier.
     """
     tables = [sums_by_unit(rows) for rows in runs]
+    return _bootstrap(len(tables[0]), lambda draws: mean_f1(tables, draws), level, replicates, seed)
+
+
+def difference_interval(
+    first: Sequence[Sums], second: Sequence[Sums], level: float = 0.95, replicates: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap interval (-1 to 1) of the second system's mean F1 less the first's, drawn for both at once.
+
+    Each has a table of `sums_by_unit` a run. Raises ValueError where they are not of the same sentences.
+    """
+    check_paired([*first, *second])
+
+    def difference(draws: Table) -> Table:
+        return mean_f1(second, draws) - mean_f1(first, draws)
+
+    return _bootstrap(len(first[0]), difference, level, replicates, seed)
+
+
+def _bootstrap(
+    units: int, statistic: Callable[[Table], Table], level: float, replicates: int, seed: int
+) -> tuple[float, float]:
+    """The quantiles of a statistic over draws: it is given how often each unit was drawn, of shape [draws, units]."""
     generator = np.random.default_rng(seed)
-    n = len(tables[0])
-    f1 = np.empty(replicates)
-    step = max(1, 4_000_000 // n)  # keeps the table of draws under some 32 MB
+    found = np.empty(replicates)
+    step = max(1, CELLS // units)
     for i in range(0, replicates, step):
-        draws = generator.multinomial(n, np.full(n, 1 / n), size=min(step, replicates - i)).astype(np.float64)
-        f1[i : i + step] = np.mean([f1_of(draws @ table) for table in tables], axis=0)
+        draws = generator.multinomial(units, np.full(units, 1 / units), size=min(step, replicates - i))
+        found[i : i + step] = statistic(draws.astype(np.float64))
     tail = (1 - level) / 2
-    low, high = np.quantile(f1, [tail, 1 - tail])
+    low, high = np.quantile(found, [tail, 1 - tail])
     return float(low), float(high)
 
 
-def f1_of(sums: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def mean_f1(tables: Sequence[Sums], draws: Table) -> Table:
+    """The mean over runs of micro F1 (0 to 1) for each draw of units: of shape [draws]."""
+    return np.asarray(np.mean([f1_of(draws @ table) for table in tables], axis=0))
+
+
+def check_paired(tables: Sequence[Sums | Table]) -> None:
+    """Raise ValueError where the gold counts of the units differ."""
+    first = tables[0]
+    if any(table.shape != first.shape or not np.array_equal(table[:, 0], first[:, 0]) for table in tables):
+        raise ValueError("the systems were not scored on the same sentences")
+
+
+def f1_of(sums: Table) -> Table:
     """Micro F1 (0 to 1) of sums of gold, predicted and matched counts: of shape [..., 3] to [...]."""
     gold, predicted, matched = sums[..., 0], sums[..., 1], sums[..., 2]
     return np.asarray(2 * matched / np.maximum(gold + predicted, 1))

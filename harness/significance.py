@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TypeAlias
 
 import numpy as np
 
-from harness.intervals import f1_of, sums_by_unit
-from harness.scoring import Row
+from harness import intervals
+from harness.intervals import Sums, Table, check_paired, f1_of
 
-Table: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-_CELLS = 4_000_000  # of a table of draws, some 32 MB
 _TIE = 1e-6  # differences that are equal but for rounding
-
-
-def mean_sums(runs: Sequence[Sequence[Row]]) -> Table:
-    """Gold, predicted and matched counts of each document or sentence, the mean over runs: of shape [units, 3]."""
-    mean: Table = np.mean([sums_by_unit(rows) for rows in runs], axis=0)
-    return mean
 
 
 def randomization_tests(
@@ -29,43 +21,38 @@ def randomization_tests(
 
     If two systems were the same, their outputs for a unit could as well be exchanged. The p-value is the share of
     random exchanges (of each unit, or not) that give a difference at least as large as the one seen, which counts as
-    one of them. Tables come from `mean_sums` over the same test set; raises ValueError for others. Not corrected for
-    the number of pairs: see `holm`.
+    one of them. A table holds the gold, predicted and matched counts of each unit, of shape [units, 3], the mean over
+    a system's runs; raises ValueError for tables of other sentences. Not corrected for the number of pairs: see `holm`.
     """
     pairs = list(combinations(range(len(tables)), 2))
     if not pairs:
         return {}
-    if any(table.shape != tables[0].shape or not np.array_equal(table[:, 0], tables[0][:, 0]) for table in tables):
-        raise ValueError("the systems were not scored on the same sentences")
+    check_paired(tables)
+    units, systems = len(tables[0]), len(tables)
+    stacked = np.stack(tables, 1).reshape(units, -1).astype(np.float32)
+    one, other = (np.array(side) for side in zip(*pairs, strict=True))
     totals = np.array([table.sum(0) for table in tables])
-    first, second = totals[[i for i, _ in pairs]], totals[[j for _, j in pairs]]
-    changes = np.stack([tables[j] - tables[i] for i, j in pairs], 1).reshape(len(tables[0]), -1).astype(np.float32)
-    seen = np.abs(f1_of(second) - f1_of(first))
+    seen = np.abs(f1_of(totals[other]) - f1_of(totals[one]))
     generator = np.random.default_rng(seed)
-    step = max(1, _CELLS // max(len(tables[0]), 3 * len(pairs)))
+    step = max(1, intervals.CELLS // max(units, 3 * len(pairs)))
     reached = np.ones(len(pairs))
     for done in range(0, replicates, step):
-        exchanged = generator.integers(0, 2, (min(step, replicates - done), len(tables[0])), dtype=np.int8)
-        moved = (exchanged.astype(np.float32) @ changes).reshape(len(exchanged), len(pairs), 3).astype(np.float64)
-        difference = np.abs(f1_of(second - moved) - f1_of(first + moved))
+        exchanged = generator.integers(0, 2, (min(step, replicates - done), units), dtype=np.int8)
+        theirs = (exchanged.astype(np.float32) @ stacked).reshape(-1, systems, 3).astype(np.float64)
+        moved = theirs[:, other] - theirs[:, one]
+        difference = np.abs(f1_of(totals[other] - moved) - f1_of(totals[one] + moved))
         reached += (difference >= seen - _TIE).sum(0)
     return {pair: float(p) for pair, p in zip(pairs, reached / (replicates + 1), strict=True)}
 
 
-def difference_interval(
-    first: Table, second: Table, level: float = 0.95, replicates: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile bootstrap interval (-1 to 1) of the second's micro F1 less the first's, drawn for both at once."""
-    generator = np.random.default_rng(seed)
-    n = len(first)
-    found = np.empty(replicates)
-    step = max(1, _CELLS // n)
-    for i in range(0, replicates, step):
-        draws = generator.multinomial(n, np.full(n, 1 / n), size=min(step, replicates - i)).astype(np.float64)
-        found[i : i + step] = f1_of(draws @ second) - f1_of(draws @ first)
-    tail = (1 - level) / 2
-    low, high = np.quantile(found, [tail, 1 - tail])
-    return float(low), float(high)
+def exchanges_for(systems: int, level: float) -> int:
+    """How many exchanges let the clearest of all pairs of systems be significant after Holm's correction."""
+    return max(10_000, math.ceil(2 * math.comb(systems, 2) / level))
+
+
+def mean_table(runs: Sequence[Sums]) -> Table:
+    """The counts of each unit, the mean over a system's runs: of shape [units, 3]."""
+    return np.asarray(np.mean(runs, axis=0))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

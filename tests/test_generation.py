@@ -108,12 +108,16 @@ def test_a_server_that_dies_gives_the_predictions_of_vllm_in_process(server: Ser
         files = list(answers.rglob("answers.jsonl"))
         return sum(line.endswith("}") for line in files[0].read_text().splitlines()) if files else 0
 
-    wait_for(lambda: known() >= 40 or there.poll() is not None, 300)
-    server.kill()
-    before = known()
-    assert 40 <= before < 200, f"the server was to die in the middle, not after {before} answers"
-    server.start()
-    assert there.wait(timeout=600) == 0, (tmp_path / "there.log").read_text()
+    try:
+        wait_for(lambda: known() >= 40 or there.poll() is not None, 300)
+        server.kill()
+        before = known()
+        assert 40 <= before < 200, f"the server was to die in the middle, not after {before} answers"
+        server.start()
+        assert there.wait(timeout=600) == 0, (tmp_path / "there.log").read_text()
+    finally:
+        there.kill()
+        there.wait()
 
     expected, found = outputs(tmp_path / "here"), outputs(tmp_path / "there")
     assert len(expected) == 200

@@ -36,14 +36,14 @@ class Sampling:
 class Answer:
     """What the model wrote, and how many tokens were read and written.
 
-    `cut` where it came to `max_tokens`; `refused` where the server would not take the prompt.
+    `cut` where it came to `max_tokens`; `refused` is what a server said that would not take the prompt.
     """
 
     text: str
     prompt_tokens: int
     completion_tokens: int
     cut: bool = False
-    refused: bool = False
+    refused: str = ""
 
 
 class Backend(ABC):

@@ -8,14 +8,19 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+from collections.abc import Iterable
 
 import psutil
 
 
-def guard_children() -> subprocess.Popen[bytes]:
-    """Have all that this process started so far end with it, also after `kill -9`. Returns the guard."""
-    children = [str(child.pid) for child in psutil.Process().children(recursive=True)]
-    command = [sys.executable, "-m", __name__, *children]
+def child_processes() -> set[int]:
+    """The numbers of all processes that this one has started, and they in turn."""
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+def guard(processes: Iterable[int]) -> subprocess.Popen[bytes]:
+    """Have processes end with this one, also after `kill -9`. Returns the guard, which ends them when it is told to."""
+    command = [sys.executable, "-m", __name__, *map(str, sorted(processes))]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
 
 

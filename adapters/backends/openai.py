@@ -39,7 +39,6 @@ class OpenAI(Backend):
         waiting = iter(enumerate(prompts))
         running: dict[Future[Answer], int] = {}
         failure: OpenAIError | None = None
-        taken = 0
         with self._client() as client, ThreadPoolExecutor(limit) as pool:
             try:
                 model = self._model(client)
@@ -57,12 +56,9 @@ class OpenAI(Backend):
                     except OpenAIError as error:
                         failure = failure or error
                         continue
-                    taken += not answer.refused
                     yield index, answer
         if failure:  # after all answers under way were kept
             raise ServerError(self._explained(failure)) from failure
-        if prompts and not taken:
-            raise ServerError(f"{self._where()} refused every prompt; see what it says of one in its log.")
 
     def _client(self) -> Any:
         from openai import OpenAI as Client
@@ -115,8 +111,8 @@ def _ask(client: Any, model: str, prompt: Prompt, sampling: Sampling) -> Answer:
     }
     try:
         return _ask_chat(client, prompt, sampling, asked) if prompt.chat else _ask_text(client, prompt, sampling, asked)
-    except BadRequestError:  # this prompt: too long, or not to the server's liking
-        return Answer("", 0, 0, refused=True)
+    except BadRequestError as error:  # this prompt: too long, or not to the server's liking
+        return Answer("", 0, 0, refused=str(error))
 
 
 def _ask_chat(client: Any, prompt: Prompt, sampling: Sampling, asked: dict[str, Any]) -> Answer:

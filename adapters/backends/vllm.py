@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from harness.adapters.backends import Answer, Backend, Sampling
-from harness.adapters.backends.guard import guard_children
+from harness.adapters.backends.guard import child_processes, guard
 from harness.adapters.generator_settings import GeneratorSettings
 from harness.adapters.prompts import Prompt
 from harness.adapters.tokens import context_length, load_tokenizer, token_ids
@@ -99,6 +99,7 @@ def _start(settings: GeneratorSettings, folder: Path) -> tuple[Any, Any]:
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, cores)))
     free_memory()
     model = settings.model
+    before = child_processes()
     with _kept_quiet() as said:
         import torch
         from vllm import LLM
@@ -116,9 +117,9 @@ def _start(settings: GeneratorSettings, folder: Path) -> tuple[Any, Any]:
                 disable_log_stats=True,
                 seed=0,
             )
-        except Exception as error:
+        except (ValueError, RuntimeError, OSError) as error:
             raise CardError(f"vLLM cannot serve the model in {folder}: {_reason(said, error)}") from error
-    return engine, guard_children()
+    return engine, guard(child_processes() - before)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.board import Entry, entries, markdown, tasks_of
+from harness.board import Entry, entries, groups, markdown, tasks_of
 from harness.errors import UnknownName, UserError
 from harness.files import write_whole
 from harness.store import Store
@@ -27,7 +27,8 @@ def write_boards(runs: Path, tasks: Sequence[str], out: Path, as_json: bool) -> 
         write_whole(out / f"{task}.md", markdown(store, task))
     if as_json:
         boards = {
-            task: {line: [_line(e) for e in board] for line, board in entries(store, task).items()} for task in chosen
+            task: {line: [*map(_line, board, groups(board))] for line, board in entries(store, task).items()}
+            for task in chosen
         }
         print(json.dumps(boards, indent=2, ensure_ascii=False, default=str))
     else:
@@ -35,11 +36,12 @@ def write_boards(runs: Path, tasks: Sequence[str], out: Path, as_json: bool) -> 
             print(out / f"{task}.md")
 
 
-def _line(entry: Entry) -> dict[str, object]:
+def _line(entry: Entry, group: str) -> dict[str, object]:
     return {
         "system": entry.first.title,
         "identity": entry.first.identity,
         "f1": entry.f1,
+        "group": group,
         "f1_by_seed": {str(record.seed): record.scores["test"].f1 for record in entry.records},
         "interval": entry.interval,
         "scores": [asdict(record.scores["test"]) for record in entry.records],

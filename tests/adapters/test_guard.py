@@ -12,9 +12,9 @@ import psutil
 
 STARTS_AND_GUARDS = """
 import subprocess, sys, time
-from harness.adapters.backends.guard import guard_children
+from harness.adapters.backends.guard import child_processes, guard
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-guard_children()
+guard(child_processes())
 print(child.pid, flush=True)
 time.sleep(600)
 """

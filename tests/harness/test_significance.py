@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.intervals import f1_of
+from harness import intervals
+from harness.intervals import difference_interval, f1_of, sums_by_unit
 from harness.scoring import Counts, Row
-from harness.significance import difference_interval, holm, mean_sums, randomization_tests, rank_groups
+from harness.significance import exchanges_for, holm, mean_table, randomization_tests, rank_groups
 
 
 def system(generator: np.random.Generator, gold: np.ndarray, recall: float, noise: float) -> np.ndarray:
@@ -33,7 +34,8 @@ def exact(first: np.ndarray, second: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_randomization_is_the_enumeration_of_all_exchanges(seed: int) -> None:
+def test_randomization_is_the_enumeration_of_all_exchanges(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intervals, "CELLS", 40_000)  # several tables of draws
     generator = np.random.default_rng(seed)
     gold = generator.poisson(2, 11)
     tables = [system(generator, gold, recall, 0.4) for recall in (0.9, 0.6, 0.5)]
@@ -74,7 +76,7 @@ def test_the_interval_of_a_difference_covers_it() -> None:
     for trial in range(400):
         sample = generator.poisson(1.5, 250)
         first, second = system(generator, sample, 0.6, 0.3), system(generator, sample, 0.7, 0.3)
-        low, high = difference_interval(first, second, replicates=400, seed=trial)
+        low, high = difference_interval([first], [second], replicates=400, seed=trial)
         covered += low <= truth <= high
     assert 0.92 < covered / 400 < 0.98
 
@@ -104,8 +106,23 @@ def test_systems_share_a_letter_unless_they_are_apart(count: int, data: st.DataO
         assert bool(set(letters[pair[0]]) & set(letters[pair[1]])) != (pair in apart)
 
 
-def test_mean_sums_of_several_runs() -> None:
-    runs = [
-        [Row("a", None, {"X": Counts(2, 1, matched)}), Row("b", None, {"X": Counts(1, 1, 1)})] for matched in (0, 1)
-    ]
-    assert mean_sums(runs).tolist() == [[2, 1, 0.5], [1, 1, 1]]
+def test_many_systems_can_still_differ() -> None:
+    generator = np.random.default_rng(4)
+    gold = generator.poisson(2, 400)
+    tables = [system(generator, gold, recall, 0.1) for recall in np.linspace(0.95, 0.05, 40)]
+    found = randomization_tests(tables, exchanges_for(len(tables), 0.05))
+    corrected = dict(zip(found, holm(list(found.values())), strict=True))
+    assert corrected[0, 39] < 0.05
+    assert corrected[0, 1] > 0.05
+
+
+def test_runs_are_averaged_and_documents_are_units() -> None:
+    runs = [[Row(str(i), f"d{i // 2}", {"X": Counts(2, 1 + i % 2, matched)}) for i in range(8)] for matched in (0, 1)]
+    tables = [sums_by_unit(rows) for rows in runs]
+    assert [table.shape for table in tables] == [(4, 3), (4, 3)]
+    assert mean_table(tables).tolist() == [[4, 3, 1]] * 4
+    other = [sums_by_unit([Row(row.sentence, None, row.labels) for row in runs[0]])]
+    with pytest.raises(ValueError, match="same sentences"):
+        difference_interval(tables, other)
+    low, high = difference_interval(tables[:1], tables, replicates=50)
+    assert low == high == pytest.approx(f1_of(tables[1].sum(0)) / 2)
