@@ -166,6 +166,8 @@ def check_backend(settings: GeneratorSettings) -> None:
         raise CardError(
             "The backend transformers holds no answer to a schema; say --set generation.structured=false, or use vllm."
         )
+    if settings.machine.url and not settings.machine.url.startswith(("http://", "https://")):
+        raise CardError(f"machine.url must be http://HOST:PORT/v1 or https://..., not {settings.machine.url!r}.")
     if "@" in settings.machine.url:
         raise CardError("machine.url must hold no user name or key; name its variable with machine.key_variable.")
 

@@ -129,6 +129,7 @@ def _section(signature: str, lines: Sequence[Entry]) -> list[str]:
     parts += [
         "### F1 by mention, seen in training or not, and by length in words",
         _table(*_cells(board, "slices", mentions, "")),
+        "Predictions that overlap no gold span belong to no slice; so a slice's F1 can be above the whole.",
     ]
     labels = sorted(test.labels, key=lambda name: -test.labels[name]["gold"])
     shown = labels[:12]

@@ -30,10 +30,10 @@ class UnknownName(UserError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
         if near:
             offer = f"Did you mean {' or '.join(near)}?"
-        elif names and len(names) <= 20:
+        elif names and len(names) <= 40:
             offer = f"Known: {', '.join(names)}."
         else:
             offer = ""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from harness.contracts import Context, GoldSystem
 from harness.dataset import Dataset
@@ -53,7 +56,7 @@ class RunPlan:
 
 def carry_out(plan: RunPlan, store: Store, key: RunKey) -> bool:
     """Run a plan unless the store has it; whether it ran. Waits for another process that is at the same run."""
-    with store.lock(key):
+    with _held(store.lock(key)):
         if store.has(key):
             store.drop_work(key)
             return False
@@ -65,6 +68,14 @@ def carry_out(plan: RunPlan, store: Store, key: RunKey) -> bool:
             raise
         store.finish(key)
         return True
+
+
+def _held(lock: FileLock) -> AcquireReturnProxy[FileLock]:
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        print("Another process is at this run: waiting for it.", file=sys.stderr)
+        return lock.acquire()
 
 
 class _Run:

@@ -165,7 +165,10 @@ def _split_name(name: str) -> tuple[SystemCard, dict[str, Any]]:
     model = match["model"] if match else name
     card = _read_card(Path(model)) if model.endswith(".toml") else known_systems().get(model)
     if card is None or (model == "file"):
-        hint = "Decoders are named <decoder>-unmask-<bits>, -<n>shot or -it; see them with: harness ls systems."
+        hint = (
+            "Decoders are named <decoder>-unmask-<bits> (bits are 0 or 1), -<n>shot or -it; "
+            "see them with: harness ls systems."
+        )
         raise UnknownName(
             "system", name, [*known_systems(), *(f"{c}-unmask-0000" for c in known_systems() if _is_decoder(c))], hint
         )

@@ -109,4 +109,4 @@ def test_a_comparison_needs_no_data(tmp_path: Path, harness: Harness) -> None:
         without = harness("compare", "gazetteer", "oracle", "-t", "ner", "--runs", runs, *data)
         assert without.code == 0
         assert without.out.splitlines()[:9] == with_data.out.splitlines()[:9]
-        assert "shows the sentences" in without.out
+        assert "shows the sentences and their gold" in without.out

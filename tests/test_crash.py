@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -25,7 +26,7 @@ def start(runs: Path, decoder: Path, stderr: int = subprocess.DEVNULL) -> subpro
 
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tiny_decoder: Path, tmp_path: Path) -> None:
     process = start(tmp_path, tiny_decoder, stderr=subprocess.PIPE)
-    while not list(tmp_path.glob(".work/**/checkpoint-*")):
+    while not checkpoints(tmp_path):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -34,6 +35,15 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tiny_decoder: Path, tmp_path
     assert "Traceback" not in said
     assert "interrupted; the same command goes on" in said
     assert len(list(tmp_path.glob("*/*/*/*/record.json"))) == 1  # the gazetteer's
+
+
+def checkpoints(runs: Path) -> list[int]:
+    """The updates after which a run in progress has kept its state."""
+    found = []
+    for folder in runs.glob(".work/*/*/*/seed-*"):
+        with contextlib.suppress(FileNotFoundError):  # the run ended meanwhile
+            found += [int(path.name.removeprefix("checkpoint-")) for path in folder.glob("checkpoint-*")]
+    return found
 
 
 def results(runs: Path) -> dict[str, Any]:
@@ -65,11 +75,10 @@ def test_a_grid_killed_in_training_ends_as_one_that_was_not(tiny_decoder: Path, 
     kills, finished_before = 0, set[Path]()
     while kills < 2:
         process = start(runs, tiny_decoder)
-        seen = len(list(runs.glob(".work/**/checkpoint-*")))
+        seen = len(checkpoints(runs))
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
-            checkpoints = [int(p.name.removeprefix("checkpoint-")) for p in runs.glob(".work/**/checkpoint-*")]
-            if checkpoints and max(checkpoints) > 5 + 3 * seen:
+            if max(checkpoints(runs), default=0) > 5 + 3 * seen:
                 break
             time.sleep(0.05)
         assert process.poll() is None, "the grid ended before it could be killed"

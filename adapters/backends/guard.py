@@ -1,37 +1,62 @@
-"""Ends the processes it is told of when the one that started it ends, however that ends.
+"""Ends what a process has started when that process ends, however it ends.
 
-python -m harness.adapters.backends.guard PID...        waits for the end of its standard input
+python -m harness.adapters.backends.guard PARENT [PID...]
+
+watches what PARENT starts, but for itself and the processes named, until its standard input says that all are started;
+ends them when its standard input ends.
 """
 
 from __future__ import annotations
 
 import contextlib
+import select
 import subprocess
 import sys
-from collections.abc import Iterable
 
 import psutil
 
-
-def child_processes() -> set[int]:
-    """The numbers of all processes that this one has started, and they in turn."""
-    return {child.pid for child in psutil.Process().children(recursive=True)}
+_EVERY = 0.5  # seconds
 
 
-def guard(processes: Iterable[int]) -> subprocess.Popen[bytes]:
-    """Have processes end with this one, also after `kill -9`. Returns the guard, which ends them when it is told to."""
-    command = [sys.executable, "-m", __name__, *map(str, sorted(processes))]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+class Guard:
+    """Has the processes that this one starts from now on, until `all_started`, end with it, also after `kill -9`."""
+
+    def __init__(self) -> None:
+        before = sorted(child.pid for child in psutil.Process().children(recursive=True))
+        command = [sys.executable, "-m", __name__, str(psutil.Process().pid), *map(str, before)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        assert self._process.stdout is not None
+        self._process.stdout.readline()  # it watches from here on
+
+    def all_started(self) -> None:
+        """Look for processes one last time."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"all\n")
+        self._process.stdin.flush()
+
+    def end(self) -> None:
+        """End what is left of the processes."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
 
 
 def main() -> None:
-    """Wait, then end the processes named on the command line, if they are still the same."""
-    guarded = []
-    for pid in sys.argv[1:]:
+    """Watch, wait, and end the processes that are still the same."""
+    parent = psutil.Process(int(sys.argv[1]))
+    apart = {*map(int, sys.argv[2:]), psutil.Process().pid}
+    print("watching", flush=True)
+    found: set[psutil.Process] = set()
+    while True:
+        said = bool(select.select([sys.stdin], [], [], _EVERY)[0]) and sys.stdin.readline()
         with contextlib.suppress(psutil.NoSuchProcess):
-            guarded.append(psutil.Process(int(pid)))
-    sys.stdin.read()
-    for process in guarded:
+            found |= {child for child in parent.children(recursive=True) if child.pid not in apart}
+        if said is not False:
+            break
+    if said:
+        sys.stdin.read()
+    for process in found:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()  # checks that the number was not given to another process
 

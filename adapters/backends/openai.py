@@ -14,6 +14,8 @@ from harness.adapters.prompts import Prompt
 from harness.errors import ServerError
 
 _NO_KEY = "none"  # what servers without keys are sent
+_FIRST = 3  # retries until a server must have said which model it serves
+_NONSENSE = (AttributeError, TypeError, ValueError, LookupError)  # what answers of another kind lead to
 
 
 class OpenAI(Backend):
@@ -38,11 +40,11 @@ class OpenAI(Backend):
         limit = self.settings.machine.concurrency
         waiting = iter(enumerate(prompts))
         running: dict[Future[Answer], int] = {}
-        failure: OpenAIError | None = None
+        failure: Exception | None = None
         with self._client() as client, ThreadPoolExecutor(limit) as pool:
             try:
-                model = self._model(client)
-            except OpenAIError as error:
+                model = self._model(client.with_options(max_retries=min(_FIRST, client.max_retries)))
+            except (OpenAIError, *_NONSENSE) as error:
                 raise ServerError(self._explained(error)) from error
             while True:
                 while not failure and len(running) < limit and (following := next(waiting, None)):
@@ -53,7 +55,7 @@ class OpenAI(Backend):
                     index = running.pop(done)
                     try:
                         answer = done.result()
-                    except OpenAIError as error:
+                    except (OpenAIError, *_NONSENSE) as error:
                         failure = failure or error
                         continue
                     yield index, answer
@@ -84,10 +86,14 @@ class OpenAI(Backend):
         return self.settings.machine.url or "OpenAI's server"
 
     def _explained(self, error: Exception) -> str:
-        from openai import AuthenticationError, NotFoundError, PermissionDeniedError
+        from openai import AuthenticationError, BadRequestError, NotFoundError, PermissionDeniedError
 
         if isinstance(error, (AuthenticationError, PermissionDeniedError)):
             return f"{self._where()} does not take the key in {self.settings.machine.key_variable} ({error})."
+        if isinstance(error, _NONSENSE):
+            return f"{self._where()} answers, but not as OpenAI's protocol has it ({type(error).__name__}: {error})."
+        if isinstance(error, BadRequestError):
+            return f"{self._where()} refuses the request ({error})."
         if isinstance(error, NotFoundError):
             return (
                 f"{self._where()} does not know the model, or not this way of asking it ({error}). Name the model with "

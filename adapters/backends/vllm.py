@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from harness.adapters.backends import Answer, Backend, Sampling
-from harness.adapters.backends.guard import child_processes, guard
+from harness.adapters.backends.guard import Guard
 from harness.adapters.generator_settings import GeneratorSettings
 from harness.adapters.prompts import Prompt
 from harness.adapters.tokens import context_length, load_tokenizer, token_ids
@@ -90,7 +90,7 @@ class Vllm(Backend):
         return _engine[1]
 
 
-def _start(settings: GeneratorSettings, folder: Path) -> tuple[Any, Any]:
+def _start(settings: GeneratorSettings, folder: Path) -> tuple[Any, Guard]:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(settings.machine.kv_cache_gib)
@@ -99,7 +99,7 @@ def _start(settings: GeneratorSettings, folder: Path) -> tuple[Any, Any]:
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, cores)))
     free_memory()
     model = settings.model
-    before = child_processes()
+    guard = Guard()
     with _kept_quiet() as said:
         import torch
         from vllm import LLM
@@ -118,8 +118,10 @@ def _start(settings: GeneratorSettings, folder: Path) -> tuple[Any, Any]:
                 seed=0,
             )
         except (ValueError, RuntimeError, OSError) as error:
+            guard.end()
             raise CardError(f"vLLM cannot serve the model in {folder}: {_reason(said, error)}") from error
-    return engine, guard(child_processes() - before)
+    guard.all_started()
+    return engine, guard
 
 
 @contextmanager
@@ -152,5 +154,4 @@ def stop_engine() -> None:
     if _engine is not None:
         (_, engine, guard), _engine = _engine, None
         engine.llm_engine.engine_core.shutdown()
-        guard.stdin.close()
-        guard.wait()
+        guard.end()

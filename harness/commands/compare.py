@@ -150,12 +150,12 @@ def _text(found: dict[str, Any]) -> str:
         for one in found["labels"][:_SHOWN]
     ]
     lines += [columns([head, *cells]), ""]
+    if any(one["text"] is None for one in found["sentences"]):
+        lines.append("(--data DIR, with the files that the runs read, shows the sentences and their gold.)")
     for one in found["sentences"]:
         lines.append(f"{one['id']}: {one['better']} is better" + (f"\n  {one['text']}" if one["text"] else ""))
         if one["gold"] is not None:
             lines.append(f"  gold: {'; '.join(one['gold']) or 'none'}")
         pairs = zip(found["systems"], one["said"], strict=True)
         lines += [f"  {name}: {'; '.join(spans) or 'none'}" for name, spans in pairs]
-    if any(one["text"] is None for one in found["sentences"]):
-        lines.append("(--data DIR, with the files that the runs read, shows the sentences.)")
     return "\n".join(lines)

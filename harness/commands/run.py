@@ -79,7 +79,9 @@ def seeds_of(text: str) -> list[int]:
     if "," in text:
         return list(dict.fromkeys(numbers))
     if not 1 <= numbers[0] <= 100:
-        raise CardError(f"--seeds {text} would be {text} runs; for the seed {text} alone write --seeds {text},")
+        raise CardError(
+            f"--seeds {text} would be {text} runs; for the seed {text} alone write --seeds '{text},', with the comma."
+        )
     return list(range(FIRST_SEED, FIRST_SEED + numbers[0]))
 
 

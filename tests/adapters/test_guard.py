@@ -9,30 +9,40 @@ import sys
 import time
 
 import psutil
+import pytest
 
-STARTS_AND_GUARDS = """
+STARTS = """
 import subprocess, sys, time
-from harness.adapters.backends.guard import child_processes, guard
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-guard(child_processes())
-print(child.pid, flush=True)
+from harness.adapters.backends.guard import Guard
+sleeps = [sys.executable, "-c", "import time; time.sleep(600)"]
+first = subprocess.Popen(sleeps)
+guard = Guard()
+second = subprocess.Popen(sleeps)
+time.sleep(1.5)
+if sys.argv[1] == "all":
+    guard.all_started()
+print(first.pid, second.pid, flush=True)
 time.sleep(600)
 """
 
 
-def test_children_end_with_a_killed_parent() -> None:
-    parent = subprocess.Popen([sys.executable, "-c", STARTS_AND_GUARDS], stdout=subprocess.PIPE, text=True)
+@pytest.mark.parametrize("said", ["all", "nothing"])
+def test_what_was_started_ends_with_a_killed_parent(said: str) -> None:
+    """Also while it is still being started; what was there before is left alone."""
+    parent = subprocess.Popen([sys.executable, "-c", STARTS, said], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
-    child = int(parent.stdout.readline())
+    before, guarded = map(int, parent.stdout.readline().split())
     time.sleep(0.5)
-    assert psutil.pid_exists(child)
+    assert _alive(guarded)
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
     deadline = time.monotonic() + 30
-    while _alive(child) and time.monotonic() < deadline:
+    while _alive(guarded) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not _alive(child)
+    assert not _alive(guarded)
+    assert _alive(before)
+    psutil.Process(before).kill()
 
 
 def _alive(pid: int) -> bool:

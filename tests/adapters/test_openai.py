@@ -33,6 +33,7 @@ class Busy(ThreadingHTTPServer):
         self.under_way = self.most = 0
         self.always = 0
         self.dies_after = 10**9
+        self.nonsense = False
         self.lock = threading.Lock()
 
 
@@ -40,6 +41,9 @@ class Handler(BaseHTTPRequestHandler):
     server: Busy
 
     def do_GET(self) -> None:
+        if self.server.nonsense:
+            self.answer(200, "hello")
+            return
         self.answer(200, {"object": "list", "data": [{"id": "served", "object": "model"}]})
 
     def do_POST(self) -> None:
@@ -53,6 +57,9 @@ class Handler(BaseHTTPRequestHandler):
             turn = server.refused[content] = server.refused.get(content, 0) + 1
         time.sleep(0.02)  # so that requests meet
         try:
+            if server.nonsense:
+                self.answer(200, ["hello"])
+                return
             if "too long" in content:
                 self.answer(400, {"error": {"message": "too long"}})
                 return
@@ -187,6 +194,21 @@ def test_a_server_that_refuses_every_prompt_makes_no_run(
         assert "refused every prompt" in failed.err
         assert "busy" in failed.err
     assert not list(tmp_path.rglob("record.json"))
+
+
+def test_a_server_of_something_else_is_told_from_one_that_is_down(
+    harness: Callable[..., Any], busy: Busy, tmp_path: Path
+) -> None:
+    busy.nonsense = True
+    command = ["run", "-s", "smollm2-0shot", "--task", "lookright", "--limit", "3", "--runs", tmp_path]
+    command += ["--set", "backend=openai", "--set"]
+    url = f"http://127.0.0.1:{busy.server_port}/v1"
+    for more in ([], ["--set", "served_model=x"]):
+        failed = harness(*command, f"machine.url={url}", *more)
+        assert failed.code == 2
+        assert "not as OpenAI's protocol has it" in failed.err
+    assert "must be http://" in harness(*command, f"machine.url=127.0.0.1:{busy.server_port}").err
+    busy.server_close()
 
 
 def test_the_next_command_asks_only_what_was_not_answered(
