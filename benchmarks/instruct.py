@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from harness.adapters.generator_settings import InstructedSettings
 from harness.adapters.instruct import Example, InstructModel, InstructObjective, common_prefix
 from harness.adapters.instructed import Instructed
 from harness.adapters.weights import folder_of
@@ -37,13 +38,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     quiet_libraries()
-    dataset = load_dataset(task_card(asked.task), asked.data)
     settings = settings_of(resolve_system("smollm2-it"))
-    with TemporaryDirectory() as folder:
-        context = Context(dataset.labels, dataset.card.brief, 1, Path(folder), lambda row: None, lambda outputs: 0.0)
-        system = Instructed(settings, context)
-        system.writer = system.new_writer([])
-        examples = system.examples(dataset.splits["train"].sentences)
+    examples = _examples(settings, asked.task, asked.data)
     prefix = common_prefix([example.prompt for example in examples])
     model = InstructModel(settings, folder_of(settings.model)).train()
     shared, apart = InstructObjective(model, prefix), InstructObjective(model, 0)
@@ -78,6 +74,15 @@ def main() -> None:
         ["layout", "examples/s", "range", "ratio"],
         rate_rows(rates, "padded batches, all logits"),
     )
+
+
+def _examples(settings: InstructedSettings, task: str, data: Path | None) -> list[Example]:
+    dataset = load_dataset(task_card(task), data)
+    with TemporaryDirectory() as folder:
+        context = Context(dataset.labels, dataset.card.brief, 1, Path(folder), lambda row: None, lambda outputs: 0.0)
+        system = Instructed(settings, context)
+        system.writer = system.new_writer([])
+        return system.examples(dataset.splits["train"].sentences)
 
 
 def _rows(objective: InstructObjective, batch: Sequence[Example]) -> None:

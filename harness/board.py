@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -93,9 +93,8 @@ def tasks_of(store: Store) -> list[str]:
     return sorted({record.task for _, record in store.records()})
 
 
-def markdown(store: Store, task: str) -> str:
-    """The board of a task as a page of markdown."""
-    boards = entries(store, task)
+def markdown(task: str, boards: Mapping[str, Sequence[Entry]]) -> str:
+    """The boards of a task, as `entries` gives them, as a page of markdown."""
     card = next(iter(boards.values()))[0].first.task_card
     parts = [f"# {_text(task)}", _text(card["description"]), _provenance(card)]
     for signature, board in boards.items():

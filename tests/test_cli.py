@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from conftest import Result
-from harness.board import markdown
+from harness.board import entries, markdown
 from harness.store import Store
 from harness.system import system_names
 
@@ -179,7 +179,7 @@ def test_a_limit_that_leaves_nothing_out_is_no_limit(tmp_path: Path, harness: Ha
 def test_other_training_data_is_told_apart_on_the_board(tmp_path: Path, harness: Harness) -> None:
     for size in (100, 200):
         harness("run", "-s", "gazetteer", "-t", "lookright", "--runs", tmp_path, "--set", f"options.sizes.train={size}")
-    board = markdown(Store(tmp_path), "lookright")
+    board = markdown("lookright", entries(Store(tmp_path), "lookright"))
     assert board.count("\n## `span-f1") == 1
     assert "sizes.train=100)" in board
     assert "sizes.train=200)" in board
@@ -215,7 +215,7 @@ def test_boards_are_rebuilt_from_the_store_alone(grid: Path, tmp_path: Path, har
 def test_limited_runs_stand_apart_on_the_board(tmp_path: Path, harness: Harness) -> None:
     for limit in ([], ["--limit", "10"]):
         harness("run", "-s", "gazetteer", "-t", "lookright", "--runs", tmp_path, *limit)
-    board = markdown(Store(tmp_path), "lookright")
+    board = markdown("lookright", entries(Store(tmp_path), "lookright"))
     assert board.count("\n## `span-f1") == 2
     assert "**Only 10 sentences of each split.**" in board
 
@@ -237,7 +237,7 @@ def test_the_oracle_scores_100_and_is_marked(tmp_path: Path, harness: Harness) -
             "--json",
         )
         assert json.loads(result.out)[0]["scores"]["test"]["f1"] == 100.0
-    assert markdown(Store(tmp_path), "lookright").count("(sees the gold)") == 5
+    assert markdown("lookright", entries(Store(tmp_path), "lookright")).count("(sees the gold)") == 5
 
 
 def test_predict_gives_what_the_run_predicted(grid: Path, tmp_path: Path, harness: Harness) -> None:
@@ -306,7 +306,7 @@ def test_hostile_names_are_text_on_the_board(tmp_path: Path, harness: Harness) -
         "run", "-s", "gazetteer", "-t", tmp_path / "mine.toml", "--data", tmp_path, "--runs", tmp_path / "runs"
     )
     assert result.code == 0, result.err
-    board = markdown(Store(tmp_path / "runs"), "mine")
+    board = markdown("mine", entries(Store(tmp_path / "runs"), "mine"))
     assert re.search(r"(?<!\\)[<>`*]script|(?<!\\)<", board.replace("`span-f1", "span-f1")) is None
     for table in re.findall(r"(?:^\|.*\n)+", board, re.MULTILINE):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1

@@ -56,6 +56,9 @@ def main() -> None:
             break
     if said:
         sys.stdin.read()
+    for process in list(found):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found |= set(process.children(recursive=True))  # the last ones, started between two looks
     for process in found:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()  # checks that the number was not given to another process

@@ -23,14 +23,14 @@ def write_boards(runs: Path, tasks: Sequence[str], out: Path, as_json: bool) -> 
         if task not in known:
             raise UnknownName("task in the store", task, known)
     chosen = list(tasks) or known
+    boards = {task: entries(store, task) for task in chosen}
     for task in chosen:
-        write_whole(out / f"{task}.md", markdown(store, task))
+        write_whole(out / f"{task}.md", markdown(task, boards[task]))
     if as_json:
-        boards = {
-            task: {line: [*map(_line, board, groups(board))] for line, board in entries(store, task).items()}
-            for task in chosen
+        lines = {
+            task: {line: [*map(_line, board, groups(board))] for line, board in boards[task].items()} for task in chosen
         }
-        print(json.dumps(boards, indent=2, ensure_ascii=False, default=str))
+        print(json.dumps(lines, indent=2, ensure_ascii=False, default=str))
     else:
         for task in chosen:
             print(out / f"{task}.md")

@@ -69,36 +69,19 @@ class Handler(BaseHTTPRequestHandler):
                 return
             with server.lock:
                 server.asked.append(body)
-            usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
-            if self.path.endswith("/chat/completions"):
-                choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "chat:x"}}
-                self.answer(
-                    200,
-                    {
-                        "id": "1",
-                        "object": "chat.completion",
-                        "created": 0,
-                        "model": "served",
-                        "choices": [choice],
-                        "usage": usage,
-                    },
-                )
-            else:
-                choice = {"index": 0, "finish_reason": "length", "text": f"{body['prompt']}:x"}
-                self.answer(
-                    200,
-                    {
-                        "id": "1",
-                        "object": "text_completion",
-                        "created": 0,
-                        "model": "served",
-                        "choices": [choice],
-                        "usage": usage,
-                    },
-                )
+            self.answer(200, self.completion(body))
         finally:
             with server.lock:
                 server.under_way -= 1
+
+    def completion(self, body: dict[str, Any]) -> dict[str, Any]:
+        usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+        answer = {"id": "1", "created": 0, "model": "served", "usage": usage}
+        if self.path.endswith("/chat/completions"):
+            choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "chat:x"}}
+            return {**answer, "object": "chat.completion", "choices": [choice]}
+        choice = {"index": 0, "finish_reason": "length", "text": f"{body['prompt']}:x"}
+        return {**answer, "object": "text_completion", "choices": [choice]}
 
     def answer(self, code: int, content: object, headers: dict[str, str] | None = None) -> None:
         data = json.dumps(content).encode()
