@@ -7,23 +7,19 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 
-class Trainable(Protocol):
+class Trainable(nn.Module):
     """A model that knows which of its parameters are trained."""
 
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters that training changes, with their names."""
-        ...
-
-    def train(self, mode: bool = True) -> Any:
-        """Turn dropout on, as torch's modules do."""
-        ...
+        return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
 
 
 @dataclass(frozen=True, slots=True)

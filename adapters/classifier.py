@@ -5,10 +5,10 @@ Suffixes of names: B windows, L subwords, D width, W words, T tags.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 import torch
+from harness.adapters.checkpoint import Trainable
 from harness.adapters.masks import unmask
 from harness.adapters.pretrained import DTYPES, load_pretrained, prepare
 from harness.adapters.settings import TaggerSettings
@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from harness.errors import CardError
 
 
-class TokenClassifier(nn.Module):
+class TokenClassifier(Trainable):
     """Gives each owned word of a batch a score for every tag. The head and all that is trained are float32."""
 
     def __init__(
@@ -42,10 +42,6 @@ class TokenClassifier(nn.Module):
         pooled_WD = _pool(hidden_BLD, batch, self.pooling).float()
         scores_WT: torch.Tensor = self.head(self.dropout(pooled_WD))
         return scores_WT
-
-    def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """The parameters that training changes, with their names."""
-        return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
 
 
 def _pool(hidden_BLD: torch.Tensor, batch: Batch, pooling: str) -> torch.Tensor:
@@ -72,7 +68,7 @@ def build_classifier(settings: TaggerSettings, tags: int) -> tuple[TokenClassifi
     backbone = load_pretrained(AutoModel, folder, settings.model, torch.float32 if full else None)
     if settings.unmask:
         unmask(backbone, settings.unmask)
-    backbone = prepare(backbone, settings.model, settings.train, settings.lora)
+    backbone = prepare(backbone, settings.model, settings.train, settings.lora, settings.machine)
     model = TokenClassifier(backbone, config.hidden_size, tags, settings.pooling, settings.dropout)
     if full and settings.model.dtype != "float32":
         model.autocast = DTYPES[settings.model.dtype]

@@ -27,6 +27,18 @@ def device_of(name: str) -> torch.device:
     return device
 
 
+def free_bytes(name: str) -> int:
+    """The memory that is free on the device of that name."""
+    import torch
+
+    device = device_of(name)
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
 def training_device(name: str, train: Train) -> torch.device:
     """The device of that name, free for training, if the optimizer can run on it. Raises CardError."""
     stop_engine()  # of an earlier run, whose memory is needed

@@ -39,12 +39,17 @@ def source_of(name: str) -> Path:
     )
 
 
+def cache_folder() -> Path:
+    """Where converted and compiled things are kept: HARNESS_CACHE, or harness in the user's cache."""
+    return Path(os.environ.get("HARNESS_CACHE") or Path.home() / ".cache" / "harness")
+
+
 def folder_of(name: str) -> Path:
     """A folder with the model's config, tokenizer and safetensors. GGUF is converted on first use (half a minute)."""
     source = source_of(name)
     if source.is_dir():
         return source
-    home = Path(os.environ.get("HARNESS_CACHE") or Path.home() / ".cache" / "harness")
+    home = cache_folder()
     folder = home / f"{name}-{source.stat().st_size}"
     home.mkdir(parents=True, exist_ok=True)
     with FileLock(home / f".{folder.name}.lock"):

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from harness.adapters.checkpoint import load_trained
+from harness.adapters.checkpoint import Trainable, load_trained
 from harness.adapters.generator_settings import InstructedSettings
 from harness.adapters.pretrained import DTYPES, load_pretrained, prepare
-from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
@@ -37,28 +36,23 @@ class Example:
     response: tuple[int, ...]
 
 
-class InstructModel(nn.Module):
+class InstructModel(Trainable):
     """A causal language model with low-rank adapters in float32."""
 
     def __init__(self, settings: InstructedSettings, folder: Path) -> None:
         super().__init__()
-        if settings.model.attention not in ("eager", "sdpa"):
+        if settings.model.attention not in ("auto", "grouped", "eager", "sdpa"):
             raise CardError(
                 f"model.attention = {settings.model.attention!r} cannot take the masks that keep examples apart; "
-                "use eager or sdpa."
+                "use auto, grouped, eager or sdpa."
             )
         if settings.train.method == "head":
             raise CardError("train.method=head trains a tagger's head; this system has none: use lora or full.")
         full = settings.train.method == "full"
         base = load_pretrained(AutoModelForCausalLM, folder, settings.model, torch.float32 if full else None)
-        base.config.use_cache = False
-        self.language = prepare(base, settings.model, settings.train, settings.lora)
-        self.additive = settings.model.attention == "eager"  # SDPA takes masks of true and false
+        self.additive = base.config._attn_implementation != "sdpa"  # which takes masks of true and false
+        self.language = prepare(base, settings.model, settings.train, settings.lora, settings.machine)
         self.autocast = DTYPES[settings.model.dtype] if full and settings.model.dtype != "float32" else None
-
-    def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """The parameters that training changes, with their names."""
-        return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
 
 
 class InstructObjective:
@@ -74,7 +68,10 @@ class InstructObjective:
     def targets(self, pack: Sequence[Example], /) -> int:
         return sum(len(one.response) for one in pack)
 
-    def losses(self, packs: Sequence[Sequence[Example]], /) -> Iterator[tuple[torch.Tensor, int]]:
+    def longest(self, packs: Sequence[Sequence[Example]], /) -> int:
+        return max(_ROW, self.prefix + max(self._size(one) for pack in packs for one in pack))
+
+    def losses(self, packs: Sequence[Sequence[Example]], room: int, /) -> Iterator[tuple[torch.Tensor, int]]:
         for row in self._rows([one for pack in packs for one in pack]):
             yield self._loss(row)
 

@@ -18,6 +18,7 @@ from transformers.masking_utils import create_bidirectional_mask, create_bidirec
 
 from harness.errors import CardError
 
+_ADDITIVE = ("eager", "grouped")
 _KEY = "harness_bidirectional_masks"
 
 
@@ -86,4 +87,12 @@ def _swap_mask(
     """Take the masks out of the arguments; use the one of this `kind`, or none where it is empty."""
     rest = {key: value for key, value in kwargs.items() if key != _KEY}
     masks: Mapping[str, Any] = kwargs[_KEY]
-    return args, {**rest, "attention_mask": masks[kind], "is_causal": False} if kind else rest
+    if not kind:
+        return args, rest
+    return args, {**rest, "attention_mask": masks[kind], **_flag(block)}
+
+
+def _flag(block: nn.Module) -> dict[str, bool]:
+    """`is_causal=False` for an attention that reads it; one that adds its mask gets the same call in every block."""
+    config = getattr(getattr(block, "self_attn", None), "config", None)
+    return {} if getattr(config, "_attn_implementation", "") in _ADDITIVE else {"is_causal": False}

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from harness.adapters.settings import Lora, Model, Train
+from harness.adapters.attention import GROUPED
+from harness.adapters.device import free_bytes
+from harness.adapters.lowrank import with_lora
+from harness.adapters.settings import Lora, Machine, Model, Train
 
 from harness.errors import CardError
 
@@ -28,11 +31,12 @@ def load_pretrained(kind: Any, folder: Path, model: Model, dtype: torch.dtype | 
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=DTYPES[model.dtype],
         )
+    preferred = None if torch.cuda.is_available() else GROUPED
     try:
         return kind.from_pretrained(
             folder,
             dtype=dtype or DTYPES[model.dtype],
-            attn_implementation=model.attention,
+            attn_implementation=preferred if model.attention == "auto" else model.attention,
             use_safetensors=True,
             trust_remote_code=model.trust_remote_code,
             **options,
@@ -41,35 +45,26 @@ def load_pretrained(kind: Any, folder: Path, model: Model, dtype: torch.dtype | 
         raise CardError(f"The model in {folder} cannot be loaded: {error}") from error
 
 
-def prepare(backbone: Any, model: Model, train: Train, lora: Lora) -> Any:
+def prepare(backbone: Any, model: Model, train: Train, lora: Lora, machine: Machine) -> Any:
     """Choose what is trained. Raises CardError for what does not go together."""
-    if train.gradient_checkpointing:
-        backbone.gradient_checkpointing_enable({"use_reentrant": False})
+    backbone.config.use_cache = False
     if train.method == "full":
         if model.quantization != "none":
             raise CardError(
                 "train.method=full cannot train 4-bit weights; use train.method=lora or model.quantization=none."
             )
         return backbone
+    if model.quantization != "none" and _unpacks(backbone, model, machine):
+        backbone = backbone.dequantize(DTYPES[model.dtype])
     backbone.requires_grad_(False)
     if train.method == "head":
         return backbone
     return with_lora(backbone, lora)
 
 
-def with_lora(backbone: Any, lora: Lora) -> Any:
-    """The model with low-rank adapters. Raises CardError where their targets are not in it."""
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
-        bias="none",
-        init_lora_weights=True,
-    )
-    try:
-        return get_peft_model(backbone, config)
-    except ValueError as error:
-        raise CardError(f"lora.targets = {lora.targets!r} does not fit this model: {error}") from error
+def _unpacks(backbone: Any, model: Model, machine: Machine) -> bool:
+    """Whether the values of 4-bit weights are kept in memory, instead of being computed at every step."""
+    if machine.unpack != "auto":
+        return machine.unpack == "on"
+    size = backbone.num_parameters() * DTYPES[model.dtype].itemsize
+    return bool(2 * size < free_bytes(machine.device))

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from harness.settings import CLOSED
 
 Positive = Annotated[int, Field(gt=0)]
+Choice = Literal["auto", "on", "off"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -19,14 +20,15 @@ class Model:
     """The pretrained weights. `path` is a folder, a hub id, or `embedded:<name>`.
 
     `dtype` is that of the frozen base; what is trained is always float32. `quantization` nf4 is QLoRA's 4 bits with
-    double quantization. `attention` is transformers' implementation (sdpa, eager, flex_attention, flash_attention_2).
+    double quantization. `attention` is our own for short rows (grouped) or one of transformers' (sdpa, eager,
+    flex_attention, flash_attention_2); auto takes grouped on a CPU and what transformers prefers on a GPU.
     """
 
     path: str
     revision: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     quantization: Literal["none", "nf4"] = "none"
-    attention: str = "sdpa"
+    attention: str = "auto"
     trust_remote_code: bool = False
 
 
@@ -42,8 +44,9 @@ class Lora:
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
 class Train:
-    """The optimization. `batch` counts sentences a step of the forward pass, `accumulation` such steps an update.
+    """The optimization. An update learns from `batch` times `accumulation` sentences.
 
+    How many of them the model reads at once is not said here: as many as the machine's memory holds.
     The head, which begins at random, may learn at a rate of its own, `head_lr`. On little data there are more epochs
     than `epochs`: as many as `min_updates` updates take.
     """
@@ -62,15 +65,23 @@ class Train:
     eps: Annotated[float, Field(gt=0)] = 1e-8
     clip: Annotated[float, Field(ge=0)] = 1.0
     optimizer: Literal["adamw", "paged-adamw-8bit"] = "adamw"
-    gradient_checkpointing: bool = False
     choose: Literal["last", "best-validation"] = "last"
 
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
 class Machine:
-    """What changes how a run is carried out, and not what comes out of it; left out of the run's identity."""
+    """What changes how a run is carried out, and not what comes out of it; left out of the run's identity.
+
+    Blocks are compiled, activations recomputed (gradient checkpointing) and 4-bit weights unpacked once for all steps
+    where an estimate of the work, or of the memory, says that it pays: auto. `pass_subwords` is what a training pass
+    reads at most, padding included; 0 is by an estimate of the memory.
+    """
 
     device: str = "auto"
+    compile: Choice = "auto"
+    gradient_checkpointing: Choice = "auto"
+    unpack: Choice = "auto"
+    pass_subwords: Annotated[int, Field(ge=0)] = 0
     report_to: tuple[str, ...] = ()
     checkpoint_minutes: Annotated[float, Field(ge=0)] = 10.0
 

@@ -73,13 +73,14 @@ class Tagger(System):
 
     def predict(self, sentences: Sequence[Sentence]) -> list[RawOutput]:
         import torch
+        from harness.adapters.lowrank import merged
 
         self.model.eval()
         windows = self.encoder.windows([sentence.words for sentence in sentences])
         order = sorted(range(len(windows)), key=lambda i: len(windows[i].ids), reverse=True)
         found: list[list[str]] = [[""] * len(sentence.words) for sentence in sentences]
         size = self.settings.predict_batch
-        with torch.inference_mode():
+        with torch.inference_mode(), merged(self.model):
             for i in range(0, len(order), size):
                 group = [windows[k] for k in order[i : i + size]]
                 best_W = self.model(self.encoder.batch(group).to(self.device)).argmax(1).tolist()

@@ -32,11 +32,21 @@ class TagObjective:
     def targets(self, example: TaggedWindow) -> int:
         return len(example.tags)
 
-    def losses(self, examples: Sequence[TaggedWindow]) -> Iterator[tuple[torch.Tensor, int]]:
+    def longest(self, examples: Sequence[TaggedWindow]) -> int:
+        return max(map(self.length, examples))
+
+    def losses(self, examples: Sequence[TaggedWindow], room: int) -> Iterator[tuple[torch.Tensor, int]]:
+        left = sorted(examples, key=self.length, reverse=True)
+        while left:
+            rows = max(1, room // self.length(left[0]))
+            yield self._loss(left[:rows])
+            left = left[rows:]
+
+    def _loss(self, examples: Sequence[TaggedWindow]) -> tuple[torch.Tensor, int]:
         batch = self.encoder.batch([example.window for example in examples])
         tags_W = torch.tensor([tag for example in examples for tag in example.tags], device=self.device)
         scores_WT = self.model(batch.to(self.device))
-        yield F.cross_entropy(scores_WT, tags_W, reduction="sum"), int(batch.mask_BL.sum())
+        return F.cross_entropy(scores_WT, tags_W, reduction="sum"), int(batch.mask_BL.sum())
 
 
 def tagged_windows(windows: Sequence[Window], tags: Sequence[Sequence[int]]) -> Iterator[TaggedWindow]:

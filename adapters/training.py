@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from harness.adapters.backends.vllm import stop_engine
 from harness.adapters.checkpoint import Best, Position, Trainable, Training, resume, save, trained_state
+from harness.adapters.quicken import Work, quicken
 from harness.adapters.settings import Machine, Train
 from harness.adapters.trackers import Log, reporting
 from tqdm import tqdm
@@ -40,8 +41,15 @@ class Objective(Protocol[E_contra]):
         """How many predictions its loss is a sum of."""
         ...
 
-    def losses(self, examples: Sequence[E_contra], /) -> Iterator[tuple[torch.Tensor, int]]:
-        """Summed losses whose sum is that of a batch, one for each pass of the model, with the subwords it read."""
+    def longest(self, examples: Sequence[E_contra], /) -> int:
+        """Subwords of the longest row that the model will read."""
+        ...
+
+    def losses(self, examples: Sequence[E_contra], room: int, /) -> Iterator[tuple[torch.Tensor, int]]:
+        """Summed losses whose sum is that of the examples, one for each pass of the model, with the subwords it read.
+
+        A pass reads at most `room` subwords, padding included, and never less than a row.
+        """
         ...
 
 
@@ -64,10 +72,9 @@ class Trainer(Generic[E]):
 
     def fit(self, examples: Sequence[E]) -> None:
         """Run all epochs, from the newest checkpoint of this run if it has one."""
-        batches = -(-len(examples) // self.train.batch)
-        updates_an_epoch = -(-batches // self.train.accumulation)
-        epochs = max(self.train.epochs, -(-self.train.min_updates // updates_an_epoch))
-        total = updates_an_epoch * epochs
+        epochs, total = duration(self.train, len(examples))
+        subwords = sum(map(self.objective.length, examples)) * epochs
+        self.room = quicken(self.model, self.machine, Work(subwords, self.objective.longest(examples)))
         schedule = {"constant": "constant_with_warmup"}.get(self.train.schedule, self.train.schedule)
         self.scheduler = get_scheduler(schedule, self.optimizer, round(self.train.warmup * total), total)
         at, self.best = resume(self.context.folder, self._training())
@@ -94,8 +101,8 @@ class Trainer(Generic[E]):
 
     def _epoch(self, examples: Sequence[E], at: Position, log: Log, bar: Any) -> Position:
         self.model.train()
-        batches = _batches(examples, self.objective.length, self.train.batch, self.context.seed * 1009 + at.epoch)
-        steps = [batches[i : i + self.train.accumulation] for i in range(0, len(batches), self.train.accumulation)]
+        size = self.train.batch * self.train.accumulation
+        steps = _batches(examples, self.objective.length, size, self.context.seed * 1009 + at.epoch)
         saved = time.monotonic()
         for done in range(at.batch, len(steps)):
             loss, subwords = self._update(steps[done])
@@ -118,16 +125,15 @@ class Trainer(Generic[E]):
                 saved = time.monotonic()
         return at
 
-    def _update(self, batches: Sequence[Sequence[E]]) -> tuple[float, int]:
-        """One update from all of `batches`: the mean over all their targets. Returns the loss and the subwords read."""
-        targets = sum(self.objective.targets(example) for batch in batches for example in batch)
+    def _update(self, examples: Sequence[E]) -> tuple[float, int]:
+        """One update: the mean over all targets of `examples`. Returns the loss and the subwords read."""
+        targets = sum(map(self.objective.targets, examples))
         total, subwords = 0.0, 0
-        for examples in batches:
-            for summed, read in self.objective.losses(examples):
-                loss = summed / targets
-                torch.autograd.backward(loss)
-                total += float(loss.detach())
-                subwords += read
+        for summed, read in self.objective.losses(examples, self.room):
+            loss = summed / targets
+            torch.autograd.backward(loss)
+            total += float(loss.detach())
+            subwords += read
         if self.train.clip:
             torch.nn.utils.clip_grad_norm_([p for _, p in self.model.trained()], self.train.clip)
         self.optimizer.step()
@@ -139,6 +145,13 @@ class Trainer(Generic[E]):
         log({"update": at.update, "epoch": at.epoch + 1, "validation_f1": f1})
         if self.best is None or f1 > self.best.f1:
             self.best = Best(f1, trained_state(self.model))
+
+
+def duration(train: Train, examples: int) -> tuple[int, int]:
+    """Epochs, and updates in all, of training on that many examples."""
+    updates_an_epoch = -(-examples // (train.batch * train.accumulation))
+    epochs = max(train.epochs, -(-train.min_updates // updates_an_epoch))
+    return epochs, updates_an_epoch * epochs
 
 
 def _batches(examples: Sequence[E], length: Callable[[E], int], size: int, seed: int) -> list[list[E]]:
@@ -166,7 +179,7 @@ def _optimizer(model: Trainable, train: Train) -> torch.optim.Optimizer:
         for (in_head, is_matrix), parameters in found.items()
     ]
     if train.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=train.lr, betas=train.betas, eps=train.eps)
+        return torch.optim.AdamW(groups, lr=train.lr, betas=train.betas, eps=train.eps, fused=True)
     from bitsandbytes.optim import PagedAdamW8bit
 
     optimizer: torch.optim.Optimizer = PagedAdamW8bit(groups, lr=train.lr, betas=train.betas, eps=train.eps)

@@ -86,7 +86,7 @@ def _examples(settings: InstructedSettings, task: str, data: Path | None) -> lis
 
 
 def _rows(objective: InstructObjective, batch: Sequence[Example]) -> None:
-    for loss, _ in objective.losses([batch]):
+    for loss, _ in objective.losses([batch], 0):
         loss.backward()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from harness.adapters.attention import GROUPED
 from harness.adapters.masks import group_of, unmask, unmasked_blocks
 from torch import nn
 from transformers import (
@@ -39,7 +40,9 @@ IDS_BL = torch.tensor([[5, 9, 3, 22, 41, 17, 8, 30], [7, 7, 12, 50, 2, 0, 0, 0]]
 REAL_BL = (IDS_BL != 0).long()
 
 
-@pytest.fixture(params=[(name, attention) for name in CONFIGS for attention in ("eager", "sdpa")], ids="-".join)
+@pytest.fixture(
+    params=[(name, attention) for name in CONFIGS for attention in ("eager", "sdpa", "grouped")], ids="-".join
+)
 def decoder(request: pytest.FixtureRequest) -> Any:
     name, attention = request.param
     return build(name, attention)
@@ -48,6 +51,18 @@ def decoder(request: pytest.FixtureRequest) -> Any:
 def build(name: str, attention: str) -> Any:
     torch.manual_seed(1)
     return AutoModel.from_config(CONFIGS[name], attn_implementation=attention).eval()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_our_attention_is_that_of_transformers(name: str) -> None:
+    ours, theirs = build(name, GROUPED), build(name, "eager")
+    found = [model(input_ids=IDS_BL, attention_mask=REAL_BL).last_hidden_state for model in (ours, theirs)]
+    torch.testing.assert_close(found[0][REAL_BL == 1], found[1][REAL_BL == 1], atol=1e-5, rtol=1e-4)
+    for hidden_BLD in found:
+        hidden_BLD[REAL_BL == 1].square().sum().backward()
+    gradients = [dict(model.named_parameters()) for model in (ours, theirs)]
+    for key, parameter in gradients[0].items():
+        torch.testing.assert_close(parameter.grad, gradients[1][key].grad, atol=1e-3, rtol=1e-3)
 
 
 def with_bits(decoder: Any, bits: str) -> Any:

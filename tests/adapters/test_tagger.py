@@ -126,16 +126,19 @@ def test_full_fine_tuning_keeps_float32_weights_under_bfloat16_arithmetic(tiny_e
     assert made.model.autocast is torch.bfloat16
 
 
-def test_nf4_qlora_trains_and_comes_back(tiny_decoder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("unpack", ["on", "off"])
+def test_nf4_qlora_trains_and_comes_back(tiny_decoder: Path, tmp_path: Path, unpack: str) -> None:
     nf4 = {"dtype": "bfloat16", "quantization": "nf4"}
-    made = fitted(tiny_decoder, tmp_path / "a", model=nf4, train={"epochs": 3})
+    machine = {"unpack": unpack}
+    made = fitted(tiny_decoder, tmp_path / "a", model=nf4, train={"epochs": 3}, machine=machine)
     losses = [row["loss"] for row in made.rows]
     assert losses[-1] < losses[0]
-    assert any("4bit" in type(module).__name__.lower() for module in made.model.modules())
+    packed = any("4bit" in type(module).__name__.lower() for module in made.model.modules())
+    assert packed is (unpack == "off")
     assert made.cost().parameters > 30_000  # not the bytes they are packed into
     (tmp_path / "w").mkdir()
     made.save(tmp_path / "w")
-    again = tagger(tiny_decoder, tmp_path / "b", model=nf4)
+    again = tagger(tiny_decoder, tmp_path / "b", model=nf4, machine=machine)
     again.load(tmp_path / "w")
     assert again.predict(words(corpus(10, seed=2))) == made.predict(words(corpus(10, seed=2)))
 
@@ -147,6 +150,24 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(tiny_decoder: Path, 
     states = [checkpoint.trained_state(made.model) for made in (whole, parts)]
     for name in states[0]:
         torch.testing.assert_close(states[0][name], states[1][name], atol=1e-5, rtol=1e-4)
+
+
+def test_how_much_is_read_at_once_changes_no_gradient(tiny_decoder: Path, tmp_path: Path) -> None:
+    calm = {"dropout": 0.0, "lora": {"r": 4, "dropout": 0.0}}
+    made = [
+        fitted(
+            tiny_decoder,
+            tmp_path / str(room),
+            **calm,
+            train={"epochs": 1, "batch": 24},
+            machine={"pass_subwords": room},
+        )
+        for room in (1, 50, 4096)
+    ]
+    states = [checkpoint.trained_state(one.model) for one in made]
+    for name in states[0]:
+        torch.testing.assert_close(states[0][name], states[2][name], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(states[1][name], states[2][name], atol=1e-5, rtol=1e-4)
 
 
 class Crash(Exception):

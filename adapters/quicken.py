@@ -1,0 +1,107 @@
+"""What makes training faster, or fit the memory, and changes nothing that is learned; each where it should pay."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from harness.adapters.device import free_bytes
+from harness.adapters.embedded import cache_folder
+from harness.adapters.settings import Choice, Machine
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from harness.errors import CardError
+
+_ENOUGH = 512  # subwords of a pass that keep a machine busy
+_MOST = 8192  # subwords of a pass beyond which nothing is won
+_RECOMPUTED = 8  # how many times more subwords fit where activations are recomputed
+_COMPILING_SECONDS = 30  # what compiling a block takes the first time
+_GAIN = 0.25  # the share of the time that it saves
+_FLOPS = {"cpu": 4e11, "cuda": 1e14}  # what training reaches without it, roughly
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be trained: subwords in all, and those of the longest row."""
+
+    subwords: int
+    longest: int
+
+
+def quicken(model: nn.Module, machine: Machine, work: Work) -> int:
+    """Compile the blocks of a model, and recompute activations, as the settings or the estimates say.
+
+    Returns how many subwords a pass may read. Raises CardError where compiling is asked for by name and cannot be done.
+    """
+    device = next(model.parameters()).device
+    backbone = next(module for module in model.modules() if isinstance(module, PreTrainedModel))
+    room = int(free_bytes(str(device)) / 3 / activation_bytes(backbone, work.longest))
+    if _chosen(machine.gradient_checkpointing, lambda: room < max(_ENOUGH, work.longest)):
+        backbone.gradient_checkpointing_enable({"use_reentrant": False})
+        room *= _RECOMPUTED
+    if _chosen(machine.compile, lambda: _pays(backbone, work, device.type)):
+        _compile(backbone, device.type, machine.compile == "on")
+    return machine.pass_subwords or min(room, _MOST)
+
+
+def blocks(backbone: nn.Module) -> Iterator[nn.Module]:
+    """The blocks of any of transformers' models."""
+    return (module for module in backbone.modules() if isinstance(module, GradientCheckpointingLayer))
+
+
+def activation_bytes(backbone: Any, length: int) -> float:
+    """An estimate of what the backward pass keeps of a forward pass, a subword in a row of `length`."""
+    config = backbone.config
+    width = config.hidden_size
+    inner = getattr(config, "intermediate_size", None) or 4 * width
+    heads = getattr(config, "num_attention_heads", 1)
+    item = 4 if backbone.dtype == torch.float32 else 2
+    return float(item * (16 * width + 5 * inner + 3 * heads * length) * config.num_hidden_layers)
+
+
+def _chosen(choice: Choice, estimate: Any) -> bool:
+    return bool(estimate()) if choice == "auto" else choice == "on"
+
+
+def _pays(backbone: nn.Module, work: Work, device: str) -> bool:
+    parameters = sum(p.numel() for block in blocks(backbone) for p in block.parameters())
+    seconds = 4 * parameters * work.subwords / _FLOPS.get(device, 1e14)
+    return seconds * _GAIN > _COMPILING_SECONDS
+
+
+def _compile(backbone: Any, device: str, insist: bool) -> None:
+    """Compile the blocks for training. All are of one code, so that it is compiled once, for batches of any shape."""
+    if reason := _obstacle(device):
+        if insist:
+            raise CardError(f"machine.compile=on: torch cannot compile here: {reason} Use auto or off.")
+        return
+    backbone.enable_input_require_grads()  # else the first block would be a case of its own
+    for block in blocks(backbone):
+        if "forward" in vars(block):  # compiled already
+            continue
+        plain, compiled = block.forward, torch.compile(block.forward, dynamic=True)
+        block.forward = _while_training(block, plain, compiled)
+
+
+def _while_training(block: nn.Module, plain: Any, compiled: Any) -> Any:
+    return lambda *args, **kwargs: (compiled if block.training else plain)(*args, **kwargs)
+
+
+@cache
+def _obstacle(device: str) -> str:
+    """What keeps torch from compiling here: found by compiling something small."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
+    torch._dynamo.config.recompile_limit = 64
+    logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
+    try:
+        torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=device))
+    except Exception as error:
+        return str(error).strip().splitlines()[0]
+    return ""

@@ -1,0 +1,284 @@
+"""Training and inference of a tagger: ours, the straightforward stack, and the loop of the paper's code.
+
+python -m benchmarks.training --task tsa-md --data DIR [--updates 10] [--rounds 3] [--f1]
+
+`--f1` also trains each contender to the end of the preset, in a process of its own, for its F1 and its peak memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from harness.adapters.classifier import build_classifier
+from harness.adapters.lowrank import merged
+from harness.adapters.quicken import blocks
+from harness.adapters.settings import TaggerSettings, Train
+from harness.adapters.tagger import Tagger
+from harness.adapters.tagging import TaggedWindow, TagObjective, tagged_windows
+from harness.adapters.training import Trainer, duration
+
+from benchmarks.opponents import Opponent, PaperLoop, PaperLoop4Bit, TrainerStack
+from benchmarks.tables import interleaved, rate_rows, write
+from harness.commands.quiet import quiet_libraries
+from harness.contracts import Context
+from harness.dataset import Dataset, load_dataset
+from harness.decode import decode_tags
+from harness.environment import peak_memory
+from harness.schemes import encode, tags_of
+from harness.scoring import row_of, score
+from harness.spans import Labeled
+from harness.system import resolve_system, settings_of
+from harness.task import task_card
+
+OURS = "harness"
+OPPONENTS: dict[str, type[Opponent]] = {
+    "Trainer and PEFT": TrainerStack,
+    "the paper's loop, bf16 weights": PaperLoop,
+    "the paper's loop, NF4 weights": PaperLoop4Bit,
+}
+SEED = 120
+
+
+class Ours:
+    """Our tagger, trained a round at a time."""
+
+    def __init__(self, settings: TaggerSettings, dataset: Dataset) -> None:
+        torch.manual_seed(SEED)
+        self.settings, self.dataset = settings, dataset
+        self.model, self.encoder = build_classifier(settings, len(tags_of(dataset.labels)))
+
+    def train(self, windows: Sequence[TaggedWindow], updates: int) -> float:
+        """Train an epoch of that many updates; returns the seconds that it took."""
+        train = replace(self.settings.train, epochs=1, min_updates=0)
+        with TemporaryDirectory() as folder:
+            context = context_of(self.dataset, Path(folder))
+            objective = TagObjective(self.model, self.encoder)
+            trainer = Trainer(objective, train, self.settings.machine, context, lambda: 0.0)
+            begin = time.perf_counter()
+            trainer.fit(windows[: updates * train.batch * train.accumulation])
+            return time.perf_counter() - begin
+
+    def predict(self, windows: Sequence[TaggedWindow]) -> None:
+        """What `Tagger.predict` does: adapters merged, sorted batches."""
+        self.model.eval()
+        size = self.settings.predict_batch
+        order = sorted(windows, key=lambda one: len(one.window.ids), reverse=True)
+        with torch.inference_mode(), merged(self.model):
+            for i in range(0, len(order), size):
+                self.model(self.encoder.batch([one.window for one in order[i : i + size]])).argmax(1).tolist()
+
+
+def main() -> None:
+    """Measure and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--task", default="tsa-md")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--updates", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--f1", action="store_true")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    quiet_libraries()
+    settings = settings_of(resolve_system("smollm2-unmask-0000"))
+    dataset = load_dataset(task_card(asked.task), asked.data)
+    if asked.only:
+        print(json.dumps(_whole(asked.only, settings, dataset)))
+        return
+    ours = Ours(replace(settings, machine=replace(settings.machine, compile="on")), dataset)
+    windows = _windows(ours.encoder, dataset, "train")
+    torch.manual_seed(SEED)
+    windows = [windows[i] for i in torch.randperm(len(windows)).tolist()]
+    contenders: dict[str, Any] = {OURS: ours}
+    for name, kind in OPPONENTS.items():
+        contenders[name] = kind(settings, len(tags_of(dataset.labels)), ours.encoder.pad, SEED)
+    facts = Facts(ours.model, windows)
+    for accumulation in (1, 4):
+        train = replace(settings.train, accumulation=accumulation)
+        for contender in contenders.values():
+            contender.settings = replace(contender.settings, train=train)
+        updates = max(2, asked.updates // accumulation)
+        rates = _training_rates(contenders, windows, updates, asked.rounds)
+        _write_training(asked.task, facts, train, rates)
+    rates = _inference_rates(contenders, windows, asked.rounds)
+    text = "Sentences a second: ours sorts them and merges the adapters; the others take batches of 16 as they come."
+    _write(asked.task, "inference", text, ["", "sentences/s", "range", "ratio"], rate_rows(rates, OURS))
+    if asked.f1:
+        _write_quality(asked.task, {name: _alone(name, asked.task, asked.data) for name in contenders})
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is computed on what: the model, and the windows it is trained on."""
+
+    model: torch.nn.Module
+    windows: Sequence[TaggedWindow]
+
+    @property
+    def subwords(self) -> float:
+        """Of a window, on average."""
+        return sum(len(one.window.ids) for one in self.windows) / len(self.windows)
+
+    def matrices(self, trained: bool) -> list[torch.Tensor]:
+        """The weights of the blocks that are trained, or those that are not."""
+        found = [p for one in blocks(self.model) for p in one.parameters()]
+        return [p for p in found if p.requires_grad is trained and p.ndim > 1]
+
+    def flops(self) -> float:
+        """Operations of an update, a subword: two a weight forward, two back, and two more for a trained one."""
+        width: int = self.model.backbone.config.hidden_size  # type: ignore[union-attr, assignment]
+        attention = 12 * self.subwords * width * sum(1 for _ in blocks(self.model))
+        frozen, trained = (sum(p.numel() for p in self.matrices(which)) for which in (False, True))
+        return 4 * frozen + 6 * trained + attention
+
+    def ceilings(self, subwords: int) -> tuple[float, float]:
+        """Operations a second of bf16 products: of square matrices, and of the model's own, forward and back."""
+        square = torch.randn(2048, 2048, dtype=torch.bfloat16)
+        weights = self.matrices(False)
+        sides = {side: torch.randn(subwords, side, dtype=torch.bfloat16) for w in weights for side in w.shape}
+
+        def own() -> None:
+            for weight in weights:
+                torch.nn.functional.linear(sides[weight.shape[1]], weight)
+            for weight in weights:
+                sides[weight.shape[0]] @ weight
+
+        with torch.no_grad():
+            rate = 2 * 2048**3 / _seconds(lambda: square @ square)
+            return rate, 4 * subwords * sum(w.numel() for w in weights) / _seconds(own)
+
+
+def _training_rates(
+    contenders: dict[str, Any], windows: Sequence[TaggedWindow], updates: int, rounds: int
+) -> dict[str, list[float]]:
+    """Subwords a second, without padding."""
+    train = contenders[OURS].settings.train
+    size = updates * train.batch * train.accumulation
+
+    def rate(contender: Any, number: int) -> float:
+        mine = [windows[(number * size + i) % len(windows)] for i in range(size)]
+        return sum(len(one.window.ids) for one in mine) / contender.train(mine, updates)
+
+    for contender in contenders.values():
+        contender.train(windows[: 2 * train.batch * train.accumulation], 2)  # warm up
+    measures = {name: lambda number, one=one: rate(one, number) for name, one in contenders.items()}
+    return interleaved(measures, rounds)
+
+
+def _inference_rates(
+    contenders: dict[str, Any], windows: Sequence[TaggedWindow], rounds: int
+) -> dict[str, list[float]]:
+    """Windows a second: sentences, but for those over the model's length."""
+
+    def rate(contender: Any, number: int) -> float:
+        mine = [windows[(number * 320 + i) % len(windows)] for i in range(320)]
+        begin = time.perf_counter()
+        contender.predict(mine)
+        return len(mine) / (time.perf_counter() - begin)
+
+    for contender in contenders.values():
+        contender.predict(windows[:32])
+    return interleaved({name: lambda number, one=one: rate(one, number) for name, one in contenders.items()}, rounds)
+
+
+def _whole(name: str, settings: TaggerSettings, dataset: Dataset) -> dict[str, float]:
+    """Train to the end of the preset and score the test split; in a process of its own."""
+    train, test = dataset.splits["train"].sentences, dataset.splits["test"].sentences
+    tags = tags_of(dataset.labels)
+    begin = time.perf_counter()
+    if name == OURS:
+        with TemporaryDirectory() as folder:
+            system = Tagger(settings, context_of(dataset, Path(folder)))
+            system.fit(train, dataset.splits["validation"].sentences)
+            seconds = time.perf_counter() - begin
+            predicted = [list(output.labels) for output in system.predict([one.sentence for one in test])]
+    else:
+        _, encoder = build_classifier(settings, len(tags))
+        opponent = OPPONENTS[name](settings, len(tags), encoder.pad, SEED)
+        windows = _windows(encoder, dataset, "train")
+        opponent.train(windows, duration(settings.train, len(windows))[1])
+        seconds = time.perf_counter() - begin
+        predicted = [[] for _ in test]
+        tested = _windows(encoder, dataset, "test")
+        for window, best in zip(tested, opponent.predict(tested), strict=True):
+            predicted[window.window.sentence] += [tags[number] for number in best]
+    return {"f1": _f1(test, predicted), "minutes": seconds / 60, "memory": peak_memory()["memory_mib"]}
+
+
+def _alone(name: str, task: str, data: Path | None) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.training", "--task", task, "--only", name]
+    done = subprocess.run(command + (["--data", str(data)] if data else []), capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    print(name, found, flush=True)
+    return found
+
+
+def _f1(test: Sequence[Labeled], predicted: Sequence[Sequence[str]]) -> float:
+    rows = [
+        row_of(one.sentence.id, None, one.spans, decode_tags(tags).spans)
+        for one, tags in zip(test, predicted, strict=True)
+    ]
+    return 100 * score(rows).micro.f1
+
+
+def context_of(dataset: Dataset, folder: Path) -> Context:
+    """A run that nobody watches."""
+    return Context(dataset.labels, dataset.card.brief, SEED, folder, lambda row: None, lambda outputs: 0.0)
+
+
+def _windows(encoder: Any, dataset: Dataset, split: str) -> list[TaggedWindow]:
+    numbers = {tag: number for number, tag in enumerate(tags_of(dataset.labels))}
+    sentences = dataset.splits[split].sentences
+    tags = [[numbers[tag] for tag in encode(one.spans, len(one.sentence.words))] for one in sentences]
+    return list(tagged_windows(encoder.windows([one.sentence.words for one in sentences]), tags))
+
+
+def _write_training(task: str, facts: Facts, train: Train, rates: dict[str, list[float]]) -> None:
+    size = train.batch * train.accumulation
+    flops = facts.flops()
+    square, own = facts.ceilings(round(size * facts.subwords))
+    text = (
+        f"SmolLM2-135M, causal, LoRA r 16 on all linear layers; updates of {size} sentences of `{task}` of "
+        f"{facts.subwords:.0f} subwords on average, the others' in batches of {train.batch}. Subwords a second, "
+        f"without padding: medians of {len(rates[OURS])} interleaved rounds, with range and median of the rounds' "
+        f"ratios to ours. An update needs {flops / 1e9:.2f} GFLOP a subword. The share is of {square / 1e12:.2f} "
+        f"TFLOP/s, what bf16 products of 2048 x 2048 matrices reach here; those of the model's own matrices with this "
+        f"many rows, one after another and nothing else, reach {own / 1e12:.2f}."
+    )
+    shares = [f"{median(found) * flops / square:.0%}" for found in rates.values()]
+    rows = [[*row, share] for row, share in zip(rate_rows(rates, OURS), shares, strict=True)]
+    _write(task, f"updates of {size}", text, ["", "subwords/s", "range", "ratio", "share"], rows)
+
+
+def _write_quality(task: str, found: dict[str, dict[str, float]]) -> None:
+    text = "Trained to the end of the preset, one seed, each in a process of its own: F1 on test, minutes, peak memory."
+    rows = [[name, f"{one['f1']:.2f}", f"{one['minutes']:.1f}", f"{one['memory']:,.0f}"] for name, one in found.items()]
+    _write(task, "F1", text, ["", "F1", "minutes", "peak MiB"], rows)
+
+
+def _write(task: str, what: str, text: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    write(f"training-{task}-{what.replace(' ', '-').lower()}", f"Tagger on {task}: {what}", text, head, rows)
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    run()
+    found = []
+    for _ in range(7):
+        begin = time.perf_counter()
+        run()
+        found.append(time.perf_counter() - begin)
+    return median(found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""What makes training faster or smaller changes nothing that is learned, and is chosen by what it saves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from harness.adapters import quicken
+from harness.adapters.checkpoint import trained_state
+from harness.adapters.settings import Machine
+from torch.autograd.graph import saved_tensors_hooks
+from transformers import AutoModel, LlamaConfig
+
+from harness.errors import CardError
+from tests.adapters.test_tagger import Watched, fitted
+
+CALM: dict[str, Any] = {"dropout": 0.0, "lora": {"r": 4, "dropout": 0.0}, "train": {"epochs": 1, "batch": 6}}
+
+
+def trained(tiny_decoder: Path, folder: Path, **machine: str) -> Watched:
+    return fitted(tiny_decoder, folder, **CALM, machine=machine)
+
+
+def assert_same_training(one: Watched, two: Watched) -> None:
+    states = [trained_state(made.model) for made in (one, two)]
+    for name in states[0]:
+        torch.testing.assert_close(states[0][name], states[1][name], atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.real
+def test_compiled_blocks_learn_the_same(tiny_decoder: Path, tmp_path: Path) -> None:
+    plain = trained(tiny_decoder, tmp_path / "a", compile="off")
+    compiled = trained(tiny_decoder, tmp_path / "b", compile="on")
+    blocks = list(quicken.blocks(compiled.model))
+    assert len(blocks) == 4 and all("forward" in vars(block) for block in blocks)
+    assert_same_training(plain, compiled)
+
+
+def test_recomputed_activations_learn_the_same(tiny_decoder: Path, tmp_path: Path) -> None:
+    plain = trained(tiny_decoder, tmp_path / "a", gradient_checkpointing="off")
+    recomputed = trained(tiny_decoder, tmp_path / "b", gradient_checkpointing="on")
+    assert any(block.gradient_checkpointing for block in quicken.blocks(recomputed.model))
+    assert not any(block.gradient_checkpointing for block in quicken.blocks(plain.model))
+    assert_same_training(plain, recomputed)
+
+
+def model_of(width: int = 64) -> Any:
+    return AutoModel.from_config(
+        LlamaConfig(vocab_size=60, hidden_size=width, intermediate_size=2 * width, num_hidden_layers=3,
+                    num_attention_heads=4), attn_implementation="eager"
+    )  # fmt: skip
+
+
+def test_little_memory_means_recomputed_activations_and_small_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    rooms = {}
+    for free in (10**7, 10**9, 10**13):
+        model = model_of()
+        monkeypatch.setattr(quicken, "free_bytes", lambda device, free=free: free)
+        rooms[free] = quicken.quicken(model, Machine(), quicken.Work(10**4, 40))
+        assert model.is_gradient_checkpointing is (free == 10**7)
+    assert rooms[10**7] < rooms[10**9] <= rooms[10**13] == 8192
+    assert quicken.quicken(model_of(), Machine(pass_subwords=77), quicken.Work(10**4, 40)) == 77
+
+
+def test_the_estimate_of_activations_is_near_what_is_kept() -> None:
+    model, kept = model_of(), {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        held = model(input_ids=torch.randint(0, 60, (8, 40)), use_cache=False)
+    found = sum(size for address, size in kept.items() if address not in weights)
+    assert held is not None
+    assert 0.5 < quicken.activation_bytes(model, 40) * 8 * 40 / found < 2
+
+
+def test_only_long_training_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(quicken, "_compile", lambda backbone, device, insist: asked.append(insist))
+    for subwords in (10**3, 10**10):
+        quicken.quicken(model_of(), Machine(), quicken.Work(subwords, 40))
+    assert asked == [False]
+
+
+def test_what_cannot_be_compiled_runs_as_it_is_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quicken, "_obstacle", lambda device: "no compiler.")
+    model = model_of()
+    quicken.quicken(model, Machine(), quicken.Work(10**10, 40))
+    assert not any("forward" in vars(block) for block in quicken.blocks(model))
+    with pytest.raises(CardError, match=r"machine.compile=on: .*no compiler"):
+        quicken.quicken(model, replace(Machine(), compile="on"), quicken.Work(10**10, 40))
