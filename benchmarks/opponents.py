@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import torch
+from harness.adapters.device import device_of
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.tagging import TaggedWindow
 from harness.adapters.weights import folder_of
@@ -53,6 +54,7 @@ class Opponent:
         base.config.pad_token_id = pad
         base.config.use_cache = False
         lora = settings.lora
+        self.device = device_of(settings.machine.device)
         self.model = get_peft_model(
             base,
             LoraConfig(
@@ -60,9 +62,9 @@ class Opponent:
                 r=lora.r,
                 lora_alpha=lora.alpha,
                 lora_dropout=lora.dropout,
-                target_modules=_LINEAR,
+                target_modules=_LINEAR if lora.targets == "all-linear" else list(lora.targets),
             ),
-        )
+        ).to(self.device)
         self.prepare()
 
     def prepare(self) -> None:
@@ -81,7 +83,7 @@ class Opponent:
             group = windows[i : i + batch]
             inputs = self.collate([self.example(window) for window in group])
             labels_BL = inputs.pop("labels")
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast(self.device.type, torch.bfloat16):
                 best_BL = self.model(**inputs).logits.argmax(-1)
             found += [best_BL[row][labels_BL[row] != _IGNORED].tolist() for row in range(len(group))]
         return found
@@ -101,7 +103,8 @@ class Opponent:
         ids_BL = padded("input_ids", self.pad)
         lengths = torch.tensor([len(example["input_ids"]) for example in examples])
         mask_BL = (torch.arange(length)[None] < lengths[:, None]).long()
-        return {"input_ids": ids_BL, "attention_mask": mask_BL, "labels": padded("labels", _IGNORED)}
+        found = {"input_ids": ids_BL, "attention_mask": mask_BL, "labels": padded("labels", _IGNORED)}
+        return {name: tensor.to(self.device) for name, tensor in found.items()}
 
     def shuffled(self, windows: Sequence[TaggedWindow], count: int) -> list[TaggedWindow]:
         """`count` windows at random, all of them once before any a second time."""
@@ -129,7 +132,7 @@ class TrainerStack(Opponent):
                 adam_beta2=train.betas[1],
                 adam_epsilon=train.eps,
                 bf16=True,
-                use_cpu=True,
+                use_cpu=self.device.type == "cpu",
                 report_to=[],
                 save_strategy="no",
                 logging_strategy="no",
@@ -166,7 +169,7 @@ class PaperLoop(Opponent):
         for number, first in enumerate(range(0, len(drawn), train.batch), 1):
             inputs = self.collate([self.example(window) for window in drawn[first : first + train.batch]])
             labels_BL = inputs.pop("labels")
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast(self.device.type, torch.bfloat16):
                 scores_BLT = self.model(**inputs).logits
             loss = F.cross_entropy(scores_BLT.float().flatten(0, 1), labels_BL.flatten(), ignore_index=_IGNORED)
             torch.autograd.backward(loss / train.accumulation)
@@ -176,6 +179,8 @@ class PaperLoop(Opponent):
             optimizer.step()
             scheduler.step()
             optimizer.zero_grad()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
         return time.perf_counter() - begin
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import platform
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+
+import torch
 
 from harness.environment import usable_cores
 
@@ -22,6 +25,18 @@ def interleaved(measures: Mapping[str, Callable[[int], float]], rounds: int) -> 
             found[name].append(measure(number))
             print(f"round {number + 1}, {name}: {found[name][-1]:,.1f}", flush=True)
     return found
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """What a call takes: the median of seven, after one to warm up; a GPU has finished."""
+    found = []
+    for _ in range(8):
+        begin = time.perf_counter()
+        run()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        found.append(time.perf_counter() - begin)
+    return statistics.median(found[1:])
 
 
 def spread(rates: Sequence[float]) -> str:
@@ -45,7 +60,9 @@ def rate_rows(rates: Mapping[str, Sequence[float]], opponent: str) -> list[list[
 
 def machine() -> str:
     """One line that says what the numbers were measured on."""
-    return f"{_processor()}, {len(usable_cores())} cores, Python {platform.python_version()}, {', '.join(_versions())}"
+    gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
+    cores = f"{len(usable_cores())} cores"
+    return f"{gpu}{_processor()}, {cores}, Python {platform.python_version()}, {', '.join(_versions())}"
 
 
 def _processor() -> str:

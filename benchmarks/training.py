@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from harness.adapters.classifier import build_classifier
+from harness.adapters.device import device_of
 from harness.adapters.lowrank import merged
 from harness.adapters.quicken import blocks
 from harness.adapters.settings import TaggerSettings, Train
@@ -29,7 +30,7 @@ from harness.adapters.tagging import TaggedWindow, TagObjective, tagged_windows
 from harness.adapters.training import Trainer, duration
 
 from benchmarks.opponents import Opponent, PaperLoop, PaperLoop4Bit, TrainerStack
-from benchmarks.tables import interleaved, rate_rows, write
+from benchmarks.tables import interleaved, rate_rows, seconds, write
 from harness.commands.quiet import quiet_libraries
 from harness.contracts import Context
 from harness.dataset import Dataset, load_dataset
@@ -57,6 +58,7 @@ class Ours:
         torch.manual_seed(SEED)
         self.settings, self.dataset = settings, dataset
         self.model, self.encoder = build_classifier(settings, len(tags_of(dataset.labels)))
+        self.model.to(device_of(settings.machine.device))
 
     def train(self, windows: Sequence[TaggedWindow], updates: int) -> float:
         """Train an epoch of that many updates; returns the seconds that it took."""
@@ -96,7 +98,7 @@ def main() -> None:
         print(json.dumps(_whole(asked.only, settings, dataset)))
         return
     ours = Ours(replace(settings, machine=replace(settings.machine, compile="on")), dataset)
-    windows = _windows(ours.encoder, dataset, "train")
+    windows = windows_of(ours.encoder, dataset, "train")
     torch.manual_seed(SEED)
     windows = [windows[i] for i in torch.randperm(len(windows)).tolist()]
     contenders: dict[str, Any] = {OURS: ours}
@@ -108,7 +110,7 @@ def main() -> None:
         for contender in contenders.values():
             contender.settings = replace(contender.settings, train=train)
         updates = max(2, asked.updates // accumulation)
-        rates = _training_rates(contenders, windows, updates, asked.rounds)
+        rates = training_rates(contenders, windows, updates, asked.rounds)
         _write_training(asked.task, facts, train, rates)
     rates = _inference_rates(contenders, windows, asked.rounds)
     text = "Sentences a second: ours sorts them and merges the adapters; the others take batches of 16 as they come."
@@ -154,11 +156,11 @@ class Facts:
                 sides[weight.shape[0]] @ weight
 
         with torch.no_grad():
-            rate = 2 * 2048**3 / _seconds(lambda: square @ square)
-            return rate, 4 * subwords * sum(w.numel() for w in weights) / _seconds(own)
+            rate = 2 * 2048**3 / seconds(lambda: square @ square)
+            return rate, 4 * subwords * sum(w.numel() for w in weights) / seconds(own)
 
 
-def _training_rates(
+def training_rates(
     contenders: dict[str, Any], windows: Sequence[TaggedWindow], updates: int, rounds: int
 ) -> dict[str, list[float]]:
     """Subwords a second, without padding."""
@@ -205,11 +207,11 @@ def _whole(name: str, settings: TaggerSettings, dataset: Dataset) -> dict[str, f
     else:
         _, encoder = build_classifier(settings, len(tags))
         opponent = OPPONENTS[name](settings, len(tags), encoder.pad, SEED)
-        windows = _windows(encoder, dataset, "train")
+        windows = windows_of(encoder, dataset, "train")
         opponent.train(windows, duration(settings.train, len(windows))[1])
         seconds = time.perf_counter() - begin
         predicted = [[] for _ in test]
-        tested = _windows(encoder, dataset, "test")
+        tested = windows_of(encoder, dataset, "test")
         for window, best in zip(tested, opponent.predict(tested), strict=True):
             predicted[window.window.sentence] += [tags[number] for number in best]
     return {"f1": _f1(test, predicted), "minutes": seconds / 60, "memory": peak_memory()["memory_mib"]}
@@ -236,7 +238,8 @@ def context_of(dataset: Dataset, folder: Path) -> Context:
     return Context(dataset.labels, dataset.card.brief, SEED, folder, lambda row: None, lambda outputs: 0.0)
 
 
-def _windows(encoder: Any, dataset: Dataset, split: str) -> list[TaggedWindow]:
+def windows_of(encoder: Any, dataset: Dataset, split: str) -> list[TaggedWindow]:
+    """The windows of a split, with their tags."""
     numbers = {tag: number for number, tag in enumerate(tags_of(dataset.labels))}
     sentences = dataset.splits[split].sentences
     tags = [[numbers[tag] for tag in encode(one.spans, len(one.sentence.words))] for one in sentences]
@@ -268,16 +271,6 @@ def _write_quality(task: str, found: dict[str, dict[str, float]]) -> None:
 
 def _write(task: str, what: str, text: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     write(f"training-{task}-{what.replace(' ', '-').lower()}", f"Tagger on {task}: {what}", text, head, rows)
-
-
-def _seconds(run: Callable[[], object]) -> float:
-    run()
-    found = []
-    for _ in range(7):
-        begin = time.perf_counter()
-        run()
-        found.append(time.perf_counter() - begin)
-    return median(found)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ from typing import Any
 
 from harness.breakdown import ERRORS
 from harness.decode.text import ITEM, LOST, PLACED
-from harness.intervals import Sums, bootstrap_interval, sums_by_unit
+from harness.intervals import Sums, interval_of_sums
 from harness.record import Record
 from harness.significance import exchanges_for, holm, mean_table, randomization_tests, rank_groups
-from harness.store import Store, read_rows
+from harness.store import read_sums
 
 NONE = "–"
 LEVEL = 0.05
@@ -63,21 +63,19 @@ class Entry:
         return statistics.fmean(cell["f1"] for cell in cells) if all(cells) else None
 
 
-def entries(store: Store, task: str) -> dict[str, list[Entry]]:
-    """The lines of a task's board by signature, whole data first, each list best first.
+def entries(found: Sequence[tuple[Path, Record]]) -> dict[str, list[Entry]]:
+    """The lines of a task's board, from all its runs, by signature, whole data first, each list best first.
 
     The same sentences in other documents are no pairs: they get a board of their own, named by its units.
     """
     runs: dict[tuple[str, str], list[tuple[Path, Record]]] = defaultdict(list)
-    for folder, record in store.records():
-        if record.task == task:
-            runs[record.scores["test"].signature, record.identity].append((folder, record))
+    for folder, record in found:
+        runs[record.scores["test"].signature, record.identity].append((folder, record))
     boards: dict[str, dict[bytes, list[Entry]]] = defaultdict(lambda: defaultdict(list))
     for (signature, _), members in sorted(runs.items()):
         members.sort(key=lambda member: member[1].seed)
-        rows = [read_rows(folder, "test") for folder, _ in members]
-        low, high = bootstrap_interval(rows)
-        tables = tuple(map(sums_by_unit, rows))
+        tables = tuple(read_sums(folder) for folder, _ in members)
+        low, high = interval_of_sums(*tables)
         entry = Entry(tuple(record for _, record in members), (100 * low, 100 * high), tables)
         boards[signature][tables[0][:, 0].tobytes()].append(entry)
     named: dict[str, list[Entry]] = {}
@@ -86,11 +84,6 @@ def entries(store: Store, task: str) -> dict[str, list[Entry]]:
             line = signature if signature not in named else f"{signature}|units:{sha256(units).hexdigest()[:8]}"
             named[line] = sorted(board, key=lambda entry: (-entry.f1, entry.first.title, entry.first.identity))
     return named
-
-
-def tasks_of(store: Store) -> list[str]:
-    """The tasks that the store has runs of."""
-    return sorted({record.task for _, record in store.records()})
 
 
 def markdown(task: str, boards: Mapping[str, Sequence[Entry]]) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from harness.errors import CardError, MissingData
 from harness.reading import Reader, Reading, Request
@@ -17,6 +20,7 @@ from harness.registry import READERS, resolve
 from harness.spans import Labeled
 from harness.task import SPLITS, TaskCard
 
+Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 DRAW_SEED = 13  # of held-out splits and of --limit; a part of the protocol
 
 
@@ -170,7 +174,27 @@ def _split(reading: Reading, limit: int | None) -> Split:
 
 def gold_hash(sentences: Sequence[Labeled]) -> str:
     """Changes with any word or span, and not with the names of files."""
-    return _digest([[s.sentence.words, [[p.start, p.end, p.label] for p in s.spans]] for s in sentences])
+    before = itertools.accumulate((len(one.sentence.words) for one in sentences), initial=0)
+    spans = [(at, span) for at, one in zip(before, sentences, strict=False) for span in one.spans]
+    starts = np.array([at + span.start for at, span in spans], dtype=np.int64)
+    ends = np.array([at + span.end for at, span in spans], dtype=np.int64)
+    words = text_of_words(one.sentence.words for one in sentences)
+    return digest_of_gold(words, starts, ends, [span.label for _, span in spans])
+
+
+def text_of_words(sentences: Iterable[Sequence[str]]) -> bytes:
+    """A word a line, and an empty line after each sentence."""
+    lines = ("".join(word.replace("\n", " ") + "\n" for word in words) for words in sentences)
+    return "\n".join(itertools.chain(lines, ("",))).encode(errors="surrogatepass")
+
+
+def digest_of_gold(words: bytes, starts: Numbers, ends: Numbers, labels: Sequence[str]) -> str:
+    """The hash of words as one text, and of spans: where they begin and end, counted over all sentences, and labels."""
+    digest = hashlib.sha256(words)
+    for numbers in (starts, ends):
+        digest.update(numbers.astype("<i8").tobytes())
+    digest.update("\n".join(labels).encode())
+    return digest.hexdigest()
 
 
 def _draw(name: str) -> str:

@@ -10,7 +10,7 @@ from harness.breakdown import ERRORS, errors
 from harness.decode import DECODE_VERSION, Decoded, Policy, decode
 from harness.intervals import bootstrap_interval
 from harness.outputs import RawOutput
-from harness.scoring import Counts, Row, row_of, score
+from harness.scoring import Counts, Row, Score, row_of, score
 from harness.spans import Labeled, Span
 from harness.version import VERSION
 
@@ -107,10 +107,23 @@ def _summary(gold: Sequence[Labeled], decoded: Sequence[Decoded], rows: Sequence
         kinds.update(errors(labeled.spans, result.spans))
         repairs.update(result.report)
     words = sum(len(labeled.sentence.words) for labeled in gold)
-    low, high = bootstrap_interval([rows])
+    return summed(total, line, len(gold), words, bootstrap_interval([rows]), kinds, repairs)
+
+
+def summed(
+    total: Score,
+    line: str,
+    sentences: int,
+    words: int,
+    interval: tuple[float, float],
+    kinds: Counter[str],
+    repairs: Counter[str],
+) -> SplitScore:
+    """What is said of a split whose rows sum to `total`. The interval runs from 0 to 1."""
+    low, high = interval
     return SplitScore(
         signature=line,
-        sentences=len(gold),
+        sentences=sentences,
         words=words,
         f1=100 * total.micro.f1,
         precision=100 * total.micro.precision,

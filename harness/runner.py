@@ -23,7 +23,7 @@ from harness.predictions import spans_json, to_json
 from harness.protocol import Judged, judge, mentions_of, signature
 from harness.record import SCHEMA, Record, identity_of, row_to_json
 from harness.spans import Labeled
-from harness.store import PREDICTIONS, RECORD, ROWS, TRAIN, WEIGHTS, RunKey, Store
+from harness.store import PREDICTIONS, RECORD, ROWS, TRAIN, WEIGHTS, RunKey, Store, write_sums
 from harness.system import ResolvedSystem, adapter_class, settings_of
 
 
@@ -155,6 +155,7 @@ class _Run:
                 rows.append({"split": split, **row_to_json(row)})
         _write_lines(result / PREDICTIONS, predictions)
         _write_lines(result / ROWS, rows)
+        write_sums(result, judged["test"].rows)
         _write_lines(result / TRAIN, self.log.rows())
         if self.plan.keep_weights:
             (result / WEIGHTS).mkdir()

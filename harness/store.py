@@ -4,6 +4,7 @@ runs/<task>/<system>/<identity>/seed-<n>/
     record.json          what was run and what came out
     predictions.jsonl    raw output, spans and decoding report of every sentence
     rows.jsonl           counts a sentence and split, from which every score can be summed again
+    sums.npy             the same in all of test, a unit: what boards read
     train.jsonl          loss and learning rate
     weights/             the trained weights, where asked for (safetensors)
 runs/.work/              runs in progress and their checkpoints
@@ -16,17 +17,20 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 
 from harness.errors import StoreError, UserError
+from harness.intervals import Sums, sums_by_unit
 from harness.record import Record, from_json, row_from_json
 from harness.scoring import Row
 
 RECORD, PREDICTIONS, ROWS, TRAIN = "record.json", "predictions.jsonl", "rows.jsonl", "train.jsonl"
+SUMS = "sums.npy"
 WEIGHTS, TRACKERS = "weights", "trackers"
 
 
@@ -112,6 +116,13 @@ class Store:
         for folder in self.folders():
             yield folder, read_record(folder)
 
+    def by_task(self) -> dict[str, list[tuple[Path, Record]]]:
+        """Every run's folder and record, by task."""
+        found: dict[str, list[tuple[Path, Record]]] = {}
+        for folder, record in self.records():
+            found.setdefault(record.task, []).append((folder, record))
+        return dict(sorted(found.items()))
+
     def find(self, name: str) -> Path:
         """The folder of one run, named by its path or by a part of it that no other run has. Raises UserError."""
         direct = Path(name)
@@ -144,6 +155,19 @@ def read_rows(folder: Path, split: str) -> list[Row]:
     """The rows of a split of the run in `folder`."""
     with (folder / ROWS).open(encoding="utf-8") as stream:
         return [row_from_json(value) for value in map(json.loads, stream) if value["split"] == split]
+
+
+def write_sums(folder: Path, rows: Sequence[Row]) -> None:
+    """Keep the counts of each unit of test beside the rows that they are summed from."""
+    np.save(folder / SUMS, sums_by_unit(rows).astype(np.int32), allow_pickle=False)
+
+
+def read_sums(folder: Path) -> Sums:
+    """`sums_by_unit` of the test split of the run in `folder`."""
+    try:
+        return np.load(folder / SUMS, allow_pickle=False).astype(np.int64)
+    except (OSError, ValueError):  # a run of an earlier version
+        return sums_by_unit(read_rows(folder, "test"))
 
 
 def _sync(path: Path) -> None:

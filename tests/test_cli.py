@@ -83,7 +83,9 @@ def test_a_grid_runs_every_system_and_seed_and_leaves_nothing_behind(grid: Path)
         "gazetteer 120", "smollm2-unmask-00 120", "smollm2-unmask-00 121", "smollm2-unmask-01 120", "smollm2-unmask-01 121",
     }  # fmt: skip
     assert not [path for path in (grid / ".work").rglob("*") if path.is_file()]
-    assert {path.suffix for path in grid.rglob("*") if path.is_file()} == {".json", ".jsonl", ".safetensors", ".lock"}
+    assert {path.suffix for path in grid.rglob("*") if path.is_file()} == {
+        ".json", ".jsonl", ".npy", ".safetensors", ".lock",
+    }  # fmt: skip
 
 
 def test_a_record_holds_what_is_needed_to_know_the_run(grid: Path) -> None:
@@ -179,7 +181,7 @@ def test_a_limit_that_leaves_nothing_out_is_no_limit(tmp_path: Path, harness: Ha
 def test_other_training_data_is_told_apart_on_the_board(tmp_path: Path, harness: Harness) -> None:
     for size in (100, 200):
         harness("run", "-s", "gazetteer", "-t", "lookright", "--runs", tmp_path, "--set", f"options.sizes.train={size}")
-    board = markdown("lookright", entries(Store(tmp_path), "lookright"))
+    board = markdown("lookright", entries(Store(tmp_path).by_task()["lookright"]))
     assert board.count("\n## `span-f1") == 1
     assert "sizes.train=100)" in board
     assert "sizes.train=200)" in board
@@ -215,7 +217,7 @@ def test_boards_are_rebuilt_from_the_store_alone(grid: Path, tmp_path: Path, har
 def test_limited_runs_stand_apart_on_the_board(tmp_path: Path, harness: Harness) -> None:
     for limit in ([], ["--limit", "10"]):
         harness("run", "-s", "gazetteer", "-t", "lookright", "--runs", tmp_path, *limit)
-    board = markdown("lookright", entries(Store(tmp_path), "lookright"))
+    board = markdown("lookright", entries(Store(tmp_path).by_task()["lookright"]))
     assert board.count("\n## `span-f1") == 2
     assert "**Only 10 sentences of each split.**" in board
 
@@ -237,7 +239,7 @@ def test_the_oracle_scores_100_and_is_marked(tmp_path: Path, harness: Harness) -
             "--json",
         )
         assert json.loads(result.out)[0]["scores"]["test"]["f1"] == 100.0
-    assert markdown("lookright", entries(Store(tmp_path), "lookright")).count("(sees the gold)") == 5
+    assert markdown("lookright", entries(Store(tmp_path).by_task()["lookright"])).count("(sees the gold)") == 5
 
 
 def test_predict_gives_what_the_run_predicted(grid: Path, tmp_path: Path, harness: Harness) -> None:
@@ -306,7 +308,7 @@ def test_hostile_names_are_text_on_the_board(tmp_path: Path, harness: Harness) -
         "run", "-s", "gazetteer", "-t", tmp_path / "mine.toml", "--data", tmp_path, "--runs", tmp_path / "runs"
     )
     assert result.code == 0, result.err
-    board = markdown("mine", entries(Store(tmp_path / "runs"), "mine"))
+    board = markdown("mine", entries(Store(tmp_path / "runs").by_task()["mine"]))
     assert re.search(r"(?<!\\)[<>`*]script|(?<!\\)<", board.replace("`span-f1", "span-f1")) is None
     for table in re.findall(r"(?:^\|.*\n)+", board, re.MULTILINE):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1

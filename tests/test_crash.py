@@ -64,7 +64,7 @@ def results(runs: Path) -> dict[str, Any]:
 def board(runs: Path) -> list[Any]:
     return [
         (line, entry.first.title, entry.f1s, entry.interval)
-        for line, board in entries(Store(runs), "lookright").items()
+        for line, board in entries(Store(runs).by_task()["lookright"]).items()
         for entry in board
     ]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.board import Entry, entries, groups, markdown, tasks_of
+from harness.board import Entry, entries, groups, markdown
 from harness.errors import UnknownName, UserError
 from harness.files import write_whole
 from harness.store import Store
@@ -15,15 +15,14 @@ from harness.store import Store
 
 def write_boards(runs: Path, tasks: Sequence[str], out: Path, as_json: bool) -> None:
     """Write `<out>/<task>.md` for each task; print the paths, or the boards as JSON with `as_json`."""
-    store = Store(runs)
-    known = tasks_of(store)
+    known = Store(runs).by_task()
     if not known:
         raise UserError(f"The store {runs} has no finished run yet; harness run fills it, --runs DIR names another.")
     for task in tasks:
         if task not in known:
-            raise UnknownName("task in the store", task, known)
-    chosen = list(tasks) or known
-    boards = {task: entries(store, task) for task in chosen}
+            raise UnknownName("task in the store", task, list(known))
+    chosen = list(tasks or known)
+    boards = {task: entries(known[task]) for task in chosen}
     for task in chosen:
         write_whole(out / f"{task}.md", markdown(task, boards[task]))
     if as_json:

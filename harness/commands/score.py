@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from harness.bulk import score_columns
 from harness.columns import Layout
 from harness.commands.tables import columns
 from harness.dataset import gold_hash
@@ -17,7 +18,7 @@ from harness.predictions import read_predictions
 from harness.protocol import SplitScore, judge, signature
 from harness.reading import Reading, Request
 from harness.registry import READERS, resolve
-from harness.schemes import scheme_of
+from harness.schemes import Scheme, scheme_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +40,32 @@ class ScoreOptions:
 def score_files(options: ScoreOptions) -> None:
     """Score predictions against gold and print the result. Invalid tags are read by the policy on both sides."""
     policy = policy_of(options.policy)
+    summary, changes = (_plain(options) and score_columns(options.gold, options.pred, policy)) or _judged(
+        options, policy
+    )
+    if options.json:
+        print(json.dumps({**asdict(summary), "gold_changes": changes}, indent=2, ensure_ascii=False))
+    else:
+        print(_text(summary, changes))
+
+
+def _plain(options: ScoreOptions) -> bool:
+    """Whether two column files in IOB2, words first and tags last, are what was asked for."""
+    schemes = {scheme_of(options.gold_scheme), scheme_of(options.pred_scheme)}
+    rest = (options.gold_column, options.pred_column, options.separator, options.comment)
+    return schemes == {Scheme.IOB2} and rest == (-1, -1, "white-space", "")
+
+
+def _judged(options: ScoreOptions, policy: Policy) -> tuple[SplitScore, dict[str, int]]:
+    """Sentence by sentence: any two files, and every mistake in them with its line."""
     reading = _gold(options, policy)
     gold = reading.sentences
     if not gold:
         raise DataError(options.gold, None, "holds no sentence.")
     layout = Layout(tag=options.pred_column, separator=options.separator, comment=options.comment)
     outputs = read_predictions(options.pred, [lab.sentence for lab in gold], layout, scheme_of(options.pred_scheme))
-    digest = gold_hash(gold)
-    summary = judge(gold, outputs, None, signature(options.gold.stem, digest, policy), policy).summary
-    changes = dict(reading.report)
-    if options.json:
-        print(json.dumps({**asdict(summary), "gold_changes": changes}, indent=2, ensure_ascii=False))
-    else:
-        print(_text(summary, changes))
+    line = signature(options.gold.stem, gold_hash(gold), policy)
+    return judge(gold, outputs, None, line, policy).summary, dict(reading.report)
 
 
 def _gold(options: ScoreOptions, policy: Policy) -> Reading:

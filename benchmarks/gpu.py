@@ -1,0 +1,118 @@
+"""Training at the shape of Llama-2-7B, with random weights: ours and the loop of the paper's code, both in NF4.
+
+python -m benchmarks.gpu [--shape 7b|small] [--task lookright] [--data DIR] [--updates 8] [--rounds 3]
+
+Sentences are those of a real task, so that their lengths are. `--shape small` runs in a minute on a CPU: a check of the
+benchmark, not a measurement. The 7B shape needs 14 GB of disk for the weights while it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from harness.adapters.device import device_of
+from harness.adapters.settings import TaggerSettings
+from harness.adapters.weights import folder_of
+from transformers import AutoTokenizer, LlamaConfig, LlamaModel
+
+from benchmarks.opponents import PaperLoop4Bit
+from benchmarks.tables import rate_rows, seconds, write
+from benchmarks.training import OURS, SEED, Facts, Ours, training_rates, windows_of
+from harness.commands.quiet import quiet_libraries
+from harness.dataset import load_dataset
+from harness.schemes import tags_of
+from harness.system import resolve_system, settings_of
+from harness.task import task_card
+
+PAPER = "the paper's loop"
+SHAPES: dict[str, dict[str, int]] = {
+    "7b": {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},
+    "small": {"hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 4, "num_attention_heads": 4},
+}
+GRID_SENTENCES = 5 * (14_041 + 14_041 + 2_737 + 14_672)  # epochs, and the training sentences of the paper's four tasks
+GRID_RUNS = 16 * 2 * 5  # configurations, models, seeds
+
+
+def main() -> None:
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shape", choices=SHAPES, default="7b")
+    parser.add_argument("--task", default="lookright")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--updates", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    quiet_libraries()
+    dataset = load_dataset(task_card(asked.task), asked.data)
+    with TemporaryDirectory() as folder:
+        settings = _settings(asked.shape, Path(folder))
+        ours = Ours(settings, dataset)
+        windows = windows_of(ours.encoder, dataset, "train")
+        paper = PaperLoop4Bit(settings, len(tags_of(dataset.labels)), ours.encoder.pad, SEED)
+        rates = training_rates({OURS: ours, PAPER: paper}, windows, asked.updates, asked.rounds)
+        memory = {name: _peak(one, windows, settings) for name, one in ((OURS, ours), (PAPER, paper))}
+    facts = Facts(ours.model, windows)
+    ceiling = _ceiling(device_of("auto"))
+    rows = []
+    for row in rate_rows(rates, PAPER):
+        rate = median(rates[row[0]])
+        hours = GRID_RUNS * GRID_SENTENCES * facts.subwords / rate / 3600
+        rows.append([*row, memory[row[0]], f"{rate * facts.flops() / ceiling:.0%}", f"{hours:,.0f}"])
+    size = settings.train.batch * settings.train.accumulation
+    text = (
+        f"Shape {asked.shape}: {SHAPES[asked.shape]}, random weights in NF4, LoRA r {settings.lora.r} on "
+        f"{', '.join(settings.lora.targets)}; updates of {size} sentences of `{asked.task}` ({facts.subwords:.0f} "
+        f"subwords on average). The share is of {ceiling / 1e12:,.1f} TFLOP/s, what bf16 products of large square "
+        "matrices reach. Hours are those of the paper's whole grid at this rate: 16 configurations, 2 models, 4 tasks, "
+        "5 seeds, were its sentences of this length."
+    )
+    head = ["", "subwords/s", "range", "ratio", "peak memory, MiB", "share", "hours for the grid"]
+    write(f"gpu-{asked.shape}", "Training at the shape of a 7B model", text, head, rows)
+
+
+def _settings(shape: str, folder: Path) -> TaggerSettings:
+    """The paper's settings for random weights of that shape, which are written to the folder."""
+    embedded = settings_of(resolve_system("smollm2-unmask-0011"))
+    tokenizer = AutoTokenizer.from_pretrained(folder_of(embedded.model))
+    tokenizer.save_pretrained(folder)
+    config = LlamaConfig(vocab_size=len(tokenizer), **SHAPES[shape])
+    device = device_of("auto")
+    with device:
+        torch.manual_seed(SEED)
+        LlamaModel._from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
+    settings: Any = settings_of(resolve_system("llama2-unmask-0011", preset="paper"))
+    model = replace(settings.model, path=str(folder))
+    optimizer = settings.train.optimizer if device.type == "cuda" else "adamw"
+    return replace(settings, model=model, train=replace(settings.train, optimizer=optimizer))
+
+
+def _peak(contender: Any, windows: Any, settings: TaggerSettings) -> str:
+    """Memory of the GPU at its highest during two updates, with both models' weights in it subtracted but its own."""
+    if not torch.cuda.is_available():
+        return ""
+    torch.cuda.empty_cache()
+    others = torch.cuda.memory_allocated() - _size(contender.model)
+    torch.cuda.reset_peak_memory_stats()
+    contender.train(windows[: 2 * settings.train.batch * settings.train.accumulation], 2)
+    return f"{(torch.cuda.max_memory_allocated() - others) / 2**20:,.0f}"
+
+
+def _size(model: torch.nn.Module) -> int:
+    return sum(p.numel() * p.element_size() for p in model.parameters())
+
+
+def _ceiling(device: torch.device) -> float:
+    """Operations a second of products of square bf16 matrices, large enough to keep the device busy."""
+    size = 8192 if device.type == "cuda" else 2048
+    matrix = torch.randn(size, size, dtype=torch.bfloat16, device=device)
+    return 2 * size**3 / seconds(lambda: matrix @ matrix)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""What the command line costs: its start, its listings, boards of a large store, scores of large files.
+
+python -m benchmarks.start [--rounds 5] [--runs 10000] [--words 1000000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from benchmarks.tables import interleaved, write
+
+_SEQEVAL = """
+import sys
+from seqeval.metrics import f1_score
+from seqeval.scheme import IOB2
+
+def read(path):
+    sentences, tags = [], []
+    for line in open(path, encoding="utf-8"):
+        if line.strip():
+            tags.append(line.split()[-1])
+        elif tags:
+            sentences.append(tags)
+            tags = []
+    return sentences + ([tags] if tags else [])
+
+print(100 * float(f1_score(read(sys.argv[1]), read(sys.argv[2]), mode="strict", scheme=IOB2)))
+"""
+_LABELS = ("person", "location", "group", "product", "corporation", "creative-work")
+_TASKS, _SYSTEMS = 5, 20
+
+
+def main() -> None:
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--words", type=int, default=1_000_000)
+    asked = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        gold, pred = _files(Path(folder), asked.words)
+        store = _store(Path(folder), asked.runs)
+        harness = [str(Path(sys.executable).with_name("harness"))]
+        score = [*harness, "score", "--gold", str(gold), "--pred", str(pred), "--json"]
+        seqeval = [sys.executable, "-c", _SEQEVAL, str(gold), str(pred)]
+        f1 = json.loads(_output(score))["f1"], float(_output(seqeval))
+        assert f1[0] == f1[1], f1
+        board = [*harness, "leaderboard", "--runs", str(store), "--out", str(Path(folder) / "boards")]
+        commands = {
+            "an interpreter that does nothing": [sys.executable, "-c", ""],
+            "harness --help": [*harness, "--help"],
+            "harness ls systems": [*harness, "ls", "systems"],
+            "harness score": score,
+            "seqeval, mode strict": seqeval,
+            f"harness leaderboard, {asked.runs:,} runs": board,
+        }
+        measures = {name: lambda _, command=command: _seconds(command) for name, command in commands.items()}
+        found = interleaved(measures, asked.rounds)
+    ratios = [theirs / ours for ours, theirs in zip(found["harness score"], found["seqeval, mode strict"], strict=True)]
+    text = (
+        f"Seconds of whole commands, from the shell: the median of {asked.rounds} interleaved rounds, and their range. "
+        f"`score` and seqeval read the same two files of {asked.words:,} words and give the same F1 to the last digit; "
+        f"the median of the rounds' ratios is {median(ratios):.1f}x. The store has {_TASKS} tasks, {_SYSTEMS} systems."
+    )
+    rows = [[name, f"{median(took):.2f}", f"{min(took):.2f}–{max(took):.2f}"] for name, took in found.items()]
+    write("start", "The command line", text, ["command", "seconds", "range"], rows)
+
+
+def _files(folder: Path, words: int) -> tuple[Path, Path]:
+    """Gold and predictions of invented words: a mention in eight words, a predicted tag in thirty another."""
+    draw = random.Random(1)
+    gold, pred = folder / "gold.conll", folder / "pred.conll"
+    with gold.open("w", encoding="utf-8") as left, pred.open("w", encoding="utf-8") as right:
+        done = 0
+        while done < words:
+            tags = _sentence(draw)
+            done += len(tags)
+            for tag in tags:
+                word = f"word{draw.randrange(5000)}"
+                other = draw.choice(("O", "B-person", "I-location")) if draw.random() < 1 / 30 else tag
+                left.write(f"{word} {tag}\n")
+                right.write(f"{word} {other}\n")
+            left.write("\n")
+            right.write("\n")
+    return gold, pred
+
+
+def _sentence(draw: random.Random) -> list[str]:
+    tags: list[str] = []
+    while len(tags) < draw.randint(5, 35):
+        if draw.random() < 0.07:
+            label = draw.choice(_LABELS)
+            tags += [f"B-{label}", *[f"I-{label}"] * draw.choice((0, 0, 1, 2))]
+        else:
+            tags.append("O")
+    return tags
+
+
+def _store(folder: Path, runs: int) -> Path:
+    """A store of that many runs: copies of a real one under other names."""
+    real = folder / "real"
+    harness = str(Path(sys.executable).with_name("harness"))
+    subprocess.run(
+        [harness, "run", "--system", "gazetteer", "--task", "lookright", "--runs", str(real)],
+        check=True,
+        capture_output=True,
+    )
+    record_path = next(real.glob("lookright/*/*/seed-*/record.json"))
+    record = json.loads(record_path.read_text(encoding="utf-8"))
+    files = {name: (record_path.parent / name).read_bytes() for name in ("rows.jsonl", "sums.npy", "train.jsonl")}
+    store = folder / "store"
+    for number in range(runs):
+        task, system, seed = number % _TASKS, number // _TASKS % _SYSTEMS, number // (_TASKS * _SYSTEMS)
+        home = store / f"task-{task}" / f"system-{system}" / f"{system:016x}" / f"seed-{seed}"
+        home.mkdir(parents=True)
+        name = f"system-{system}"
+        values = record | {"task": f"task-{task}", "system": name, "title": name, "seed": seed}
+        values["identity"] = f"{system:016x}"
+        (home / "record.json").write_text(json.dumps(values), encoding="utf-8")
+        for name, content in files.items():
+            (home / name).write_bytes(content)
+    return store
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _seconds(command: list[str]) -> float:
+    begin = time.perf_counter()
+    subprocess.run(command, capture_output=True, check=True, env={**os.environ, "COLUMNS": "100"})
+    return time.perf_counter() - begin
+
+
+if __name__ == "__main__":
+    main()

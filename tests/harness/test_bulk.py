@@ -1,0 +1,78 @@
+"""Files scored as arrays: the same numbers as sentence by sentence, and nothing at all where files are not plain."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from harness.bulk import score_columns
+from harness.commands.score import ScoreOptions, _judged
+from harness.decode import Policy
+
+LABELS = ("PER", "LOC", "a-very-long-label-of-23-x", "é")
+TAGS = ("O", *(f"{letter}-{label}" for label in LABELS for letter in "BI"))
+
+
+def options(gold: Path, pred: Path) -> ScoreOptions:
+    return ScoreOptions(gold, pred, "IOB2", "IOB2", -1, -1, "white-space", "", "strict", False)
+
+
+def write(path: Path, sentences: list[list[str]], middle: str = "", blank: str = "\n") -> Path:
+    lines = ["".join(f"w{i}ü{middle} {tag}\n" for i, tag in enumerate(tags)) for tags in sentences]
+    path.write_text(blank.join(lines), encoding="utf-8")
+    return path
+
+
+def noisy(draw: random.Random, tags: list[str], noise: float) -> list[str]:
+    return [draw.choice(TAGS) if draw.random() < noise else tag for tag in tags]
+
+
+@pytest.mark.parametrize("policy", [Policy.STRICT, Policy.CONLLEVAL])
+@pytest.mark.parametrize("noise", [0.0, 0.1, 1.0])
+def test_arrays_and_sentences_score_alike(tmp_path: Path, policy: Policy, noise: float) -> None:
+    draw = random.Random(f"{policy}{noise}")
+    for number in range(40):
+        gold = [[draw.choice(TAGS) for _ in range(draw.randint(1, 12))] for _ in range(draw.randint(1, 30))]
+        predicted = [noisy(draw, tags, noise) for tags in gold]
+        middle, blank = draw.choice(["", "\tNN x"]), draw.choice(["\n", "\n\n"])
+        paths = (
+            write(tmp_path / "g.conll", gold, middle, blank),
+            write(tmp_path / "p.conll", predicted, draw.choice(["", " y"]), draw.choice(["\n", "\n\n\n"])),
+        )
+        found = score_columns(*paths, policy)
+        assert found == _judged(options(*paths), policy), number
+
+
+def test_all_outside_scores_alike(tmp_path: Path) -> None:
+    paths = write(tmp_path / "g.conll", [["O", "O"]]), write(tmp_path / "p.conll", [["O", "B-PER"]])
+    for gold, pred in (paths, (paths[0], paths[0]), paths[::-1]):
+        assert score_columns(gold, pred, Policy.STRICT) == _judged(options(gold, pred), Policy.STRICT)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "\n\n", "a O\r\nb O\r\n", "a\u00a0b O\n", "-DOCSTART- O\n\na O\n", "a  O\n", " a O\n", "a O \n", "a O\nb\n",
+        "a O\nb x O\n", "a B_PER\n", "a S-PER\n", "a -PER\n", "\ufeffa O\n", "a\u2003 O\n", "a O\n \nb O\n", "a\x0b O\n",
+        f"a B-{'x' * 40}\n", "aO\n",
+    ],
+)  # fmt: skip
+def test_what_is_not_plain_is_left_to_the_other_way(tmp_path: Path, text: str) -> None:
+    odd, plain = tmp_path / "odd.conll", tmp_path / "plain.conll"
+    odd.write_bytes(text.encode())
+    plain.write_text("a O\n", encoding="utf-8")
+    assert score_columns(odd, plain, Policy.STRICT) is None
+    assert score_columns(plain, odd, Policy.STRICT) is None
+
+
+def test_other_words_bytes_and_kinds_of_file_are_left_too(tmp_path: Path) -> None:
+    plain, other = tmp_path / "a.conll", tmp_path / "b.conll"
+    plain.write_text("a O\nb O\n", encoding="utf-8")
+    for content in (b"a O\nc O\n", b"a O\n\nb O\n", b"a O\nb O\nc O\n", b"a O\n\xff O\n"):
+        other.write_bytes(content)
+        assert score_columns(plain, other, Policy.STRICT) is None
+    assert score_columns(plain, tmp_path / "none.conll", Policy.STRICT) is None
+    assert score_columns(plain, plain, Policy.DISCARD) is None
+    assert score_columns(plain, plain, Policy.STRICT) is not None
