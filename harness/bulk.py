@@ -132,7 +132,8 @@ def _words(bytes_: Array, start_W: Array, stop_W: Array, end_W: Array, first_W: 
     kept[end_W] = True
     after = end_W[:-1][first_W[1:]] + 1  # the line end of the empty line behind a sentence
     kept[after] = True
-    return bytes_[kept].tobytes() + b"\n"
+    text: bytes = bytes_[kept].tobytes()
+    return text + b"\n"
 
 
 def _tags(data: bytes, start_W: Array, end_W: Array) -> tuple[Array, Array, tuple[str, ...]] | None:

@@ -165,7 +165,8 @@ def write_sums(folder: Path, rows: Sequence[Row]) -> None:
 def read_sums(folder: Path) -> Sums:
     """`sums_by_unit` of the test split of the run in `folder`."""
     try:
-        return np.load(folder / SUMS, allow_pickle=False).astype(np.int64)
+        sums: Sums = np.load(folder / SUMS, allow_pickle=False).astype(np.int64)
+        return sums
     except (OSError, ValueError):  # a run of an earlier version
         return sums_by_unit(read_rows(folder, "test"))
 
