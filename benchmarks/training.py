@@ -1,8 +1,9 @@
 """Training and inference of a tagger: ours, the straightforward stack, and the loop of the paper's code.
 
-python -m benchmarks.training --task tsa-md --data DIR [--updates 10] [--rounds 3] [--f1]
+python -m benchmarks.training --task tsa-md --data DIR [--updates 10] [--rounds 3]
+python -m benchmarks.training --task tsa-md --data DIR --f1
 
-`--f1` also trains each contender to the end of the preset, in a process of its own, for its F1 and its peak memory.
+`--f1` trains each contender to the end of the preset, in a process of its own, for its F1 and its peak memory.
 """
 
 from __future__ import annotations
@@ -61,15 +62,18 @@ class Ours:
         self.model.to(device_of(settings.machine.device))
 
     def train(self, windows: Sequence[TaggedWindow], updates: int) -> float:
-        """Train an epoch of that many updates; returns the seconds that it took."""
+        """Train an epoch of that many updates; returns the seconds until the last of them."""
         train = replace(self.settings.train, epochs=1, min_updates=0)
+        moments: list[float] = []
         with TemporaryDirectory() as folder:
-            context = context_of(self.dataset, Path(folder))
+            context = replace(
+                context_of(self.dataset, Path(folder)), log=lambda row: moments.append(time.perf_counter())
+            )
             objective = TagObjective(self.model, self.encoder)
             trainer = Trainer(objective, train, self.settings.machine, context, lambda: 0.0)
             begin = time.perf_counter()
             trainer.fit(windows[: updates * train.batch * train.accumulation])
-            return time.perf_counter() - begin
+            return moments[-1] - begin
 
     def predict(self, windows: Sequence[TaggedWindow]) -> None:
         """What `Tagger.predict` does: adapters merged, sorted batches."""
@@ -88,6 +92,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--updates", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--accumulation", type=int, nargs="*", default=[1, 4], help="batches of 16 an update, to measure"
+    )
     parser.add_argument("--f1", action="store_true")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -97,6 +104,9 @@ def main() -> None:
     if asked.only:
         print(json.dumps(_whole(asked.only, settings, dataset)))
         return
+    if asked.f1:
+        _write_quality(asked.task, {name: _alone(name, asked.task, asked.data) for name in (OURS, *OPPONENTS)})
+        return
     ours = Ours(replace(settings, machine=replace(settings.machine, compile="on")), dataset)
     windows = windows_of(ours.encoder, dataset, "train")
     torch.manual_seed(SEED)
@@ -105,18 +115,16 @@ def main() -> None:
     for name, kind in OPPONENTS.items():
         contenders[name] = kind(settings, len(tags_of(dataset.labels)), ours.encoder.pad, SEED)
     facts = Facts(ours.model, windows)
-    for accumulation in (1, 4):
+    for accumulation in asked.accumulation:
         train = replace(settings.train, accumulation=accumulation)
         for contender in contenders.values():
             contender.settings = replace(contender.settings, train=train)
-        updates = max(2, asked.updates // accumulation)
+        updates = max(4, asked.updates // accumulation)
         rates = training_rates(contenders, windows, updates, asked.rounds)
         _write_training(asked.task, facts, train, rates)
     rates = _inference_rates(contenders, windows, asked.rounds)
     text = "Sentences a second: ours sorts them and merges the adapters; the others take batches of 16 as they come."
     _write(asked.task, "inference", text, ["", "sentences/s", "range", "ratio"], rate_rows(rates, OURS))
-    if asked.f1:
-        _write_quality(asked.task, {name: _alone(name, asked.task, asked.data) for name in contenders})
 
 
 @dataclass(frozen=True)
