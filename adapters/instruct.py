@@ -72,17 +72,17 @@ class InstructObjective:
         return max(_ROW, self.prefix + max(self._size(one) for pack in packs for one in pack))
 
     def losses(self, packs: Sequence[Sequence[Example]], room: int, /) -> Iterator[tuple[torch.Tensor, int]]:
-        for row in self._rows([one for pack in packs for one in pack]):
+        for row in self._rows([one for pack in packs for one in pack], min(_ROW, room)):
             yield self._loss(row)
 
     def _size(self, example: Example) -> int:
         return len(example.prompt) - self.prefix + len(example.response)
 
-    def _rows(self, examples: Sequence[Example]) -> Iterator[list[Example]]:
+    def _rows(self, examples: Sequence[Example], most: int) -> Iterator[list[Example]]:
         row: list[Example] = []
         used = self.prefix
         for example in examples:
-            if row and used + self._size(example) > _ROW:
+            if row and used + self._size(example) > most:
                 yield row
                 row, used = [], self.prefix
             row.append(example)

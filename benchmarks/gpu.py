@@ -22,7 +22,7 @@ from harness.adapters.weights import folder_of
 from transformers import AutoTokenizer, LlamaConfig, LlamaModel
 
 from benchmarks.opponents import PaperLoop4Bit
-from benchmarks.tables import rate_rows, seconds, write
+from benchmarks.tables import rate_rows, square_rate, write
 from benchmarks.training import OURS, SEED, Facts, Ours, training_rates, windows_of
 from harness.commands.quiet import quiet_libraries
 from harness.dataset import load_dataset
@@ -58,7 +58,7 @@ def main() -> None:
         rates = training_rates({OURS: ours, PAPER: paper}, windows, asked.updates, asked.rounds)
         memory = {name: _peak(one, windows, settings) for name, one in ((OURS, ours), (PAPER, paper))}
     facts = Facts(ours.model, windows)
-    ceiling = _ceiling(device_of("auto"))
+    ceiling = square_rate(device_of("auto"))
     rows = []
     for row in rate_rows(rates, PAPER):
         rate = median(rates[row[0]])
@@ -105,13 +105,6 @@ def _peak(contender: Any, windows: Any, settings: TaggerSettings) -> str:
 
 def _size(model: torch.nn.Module) -> int:
     return sum(p.numel() * p.element_size() for p in model.parameters())
-
-
-def _ceiling(device: torch.device) -> float:
-    """Operations a second of products of square bf16 matrices, large enough to keep the device busy."""
-    size = 8192 if device.type == "cuda" else 2048
-    matrix = torch.randn(size, size, dtype=torch.bfloat16, device=device)
-    return 2 * size**3 / seconds(lambda: matrix @ matrix)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,8 @@ from harness.adapters.instructed import Instructed
 from harness.adapters.weights import folder_of
 from torch.nn import functional as F
 
-from benchmarks.tables import interleaved, rate_rows, write
+from benchmarks.tables import context_of, interleaved, rate_rows, write
 from harness.commands.quiet import quiet_libraries
-from harness.contracts import Context
 from harness.dataset import load_dataset
 from harness.system import resolve_system, settings_of
 from harness.task import task_card
@@ -49,21 +48,15 @@ def main() -> None:
         "padded batches, all logits": lambda batch: _padded(model, batch),
     }
 
-    def rate(run: Callable[[Sequence[Example]], None], number: int) -> float:
-        size = asked.updates * BATCH
-        mine = sorted(examples[number * size : (number + 1) * size], key=lambda one: len(one.prompt))
-        begin = time.perf_counter()
-        for first in range(0, len(mine), BATCH):
-            run(mine[first : first + BATCH])
-            model.zero_grad()
-        return len(mine) / (time.perf_counter() - begin)
-
     for run in passes.values():
         run(examples[:BATCH])  # warm up
-    measures: dict[str, Any] = {name: lambda number, run=run: rate(run, number) for name, run in passes.items()}
+    measures: dict[str, Any] = {
+        name: lambda number, run=run: _rate(model, run, _drawn(examples, asked.updates, number))
+        for name, run in passes.items()
+    }
     rates = interleaved(measures, asked.rounds)
     text = (
-        "Forward and backward passes of SmolLM2-135M, LoRA on all linear layers, bf16, eager attention, in batches of "
+        "Forward and backward passes of SmolLM2-135M, LoRA on all linear layers, bf16, in batches of "
         f"{BATCH} examples of `{asked.task}` of like length; {prefix} of their tokens are the same in all. Examples a "
         "second: the median of interleaved rounds, their range, and the median of the rounds' ratios."
     )
@@ -76,17 +69,30 @@ def main() -> None:
     )
 
 
+def _drawn(examples: Sequence[Example], updates: int, number: int) -> list[Example]:
+    """The examples of a round, by length."""
+    size = updates * BATCH
+    return sorted(examples[number * size : (number + 1) * size], key=lambda one: len(one.prompt))
+
+
+def _rate(model: InstructModel, run: Callable[[Sequence[Example]], None], examples: Sequence[Example]) -> float:
+    begin = time.perf_counter()
+    for first in range(0, len(examples), BATCH):
+        run(examples[first : first + BATCH])
+        model.zero_grad()
+    return len(examples) / (time.perf_counter() - begin)
+
+
 def _examples(settings: InstructedSettings, task: str, data: Path | None) -> list[Example]:
     dataset = load_dataset(task_card(task), data)
     with TemporaryDirectory() as folder:
-        context = Context(dataset.labels, dataset.card.brief, 1, Path(folder), lambda row: None, lambda outputs: 0.0)
-        system = Instructed(settings, context)
+        system = Instructed(settings, context_of(dataset, Path(folder), 1))
         system.writer = system.new_writer([])
         return system.examples(dataset.splits["train"].sentences)
 
 
 def _rows(objective: InstructObjective, batch: Sequence[Example]) -> None:
-    for loss, _ in objective.losses([batch], 0):
+    for loss, _ in objective.losses([batch], 8192):
         loss.backward()
 
 

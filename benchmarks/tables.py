@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from harness.contracts import Context
+from harness.dataset import Dataset
 from harness.environment import usable_cores
 
 RESULTS = Path(__file__).parent / "results"
@@ -37,6 +39,18 @@ def seconds(run: Callable[[], object]) -> float:
             torch.cuda.synchronize()
         found.append(time.perf_counter() - begin)
     return statistics.median(found[1:])
+
+
+def square_rate(device: torch.device) -> float:
+    """Operations a second of products of square bf16 matrices, large enough to keep the device busy."""
+    size = 8192 if device.type == "cuda" else 2048
+    matrix = torch.randn(size, size, dtype=torch.bfloat16, device=device)
+    return 2 * size**3 / seconds(lambda: matrix @ matrix)
+
+
+def context_of(dataset: Dataset, folder: Path, seed: int) -> Context:
+    """A run that nobody watches."""
+    return Context(dataset.labels, dataset.card.brief, seed, folder, lambda row: None, lambda outputs: 0.0)
 
 
 def spread(rates: Sequence[float]) -> str:

@@ -31,9 +31,8 @@ from harness.adapters.tagging import TaggedWindow, TagObjective, tagged_windows
 from harness.adapters.training import Trainer, duration
 
 from benchmarks.opponents import Opponent, PaperLoop, PaperLoop4Bit, TrainerStack
-from benchmarks.tables import interleaved, rate_rows, seconds, write
+from benchmarks.tables import context_of, interleaved, rate_rows, seconds, square_rate, write
 from harness.commands.quiet import quiet_libraries
-from harness.contracts import Context
 from harness.dataset import Dataset, load_dataset
 from harness.decode import decode_tags
 from harness.environment import peak_memory
@@ -67,7 +66,7 @@ class Ours:
         moments: list[float] = []
         with TemporaryDirectory() as folder:
             context = replace(
-                context_of(self.dataset, Path(folder)), log=lambda row: moments.append(time.perf_counter())
+                context_of(self.dataset, Path(folder), SEED), log=lambda row: moments.append(time.perf_counter())
             )
             objective = TagObjective(self.model, self.encoder)
             trainer = Trainer(objective, train, self.settings.machine, context, lambda: 0.0)
@@ -153,7 +152,6 @@ class Facts:
 
     def ceilings(self, subwords: int) -> tuple[float, float]:
         """Operations a second of bf16 products: of square matrices, and of the model's own, forward and back."""
-        square = torch.randn(2048, 2048, dtype=torch.bfloat16)
         weights = self.matrices(False)
         sides = {side: torch.randn(subwords, side, dtype=torch.bfloat16) for w in weights for side in w.shape}
 
@@ -164,8 +162,7 @@ class Facts:
                 sides[weight.shape[0]] @ weight
 
         with torch.no_grad():
-            rate = 2 * 2048**3 / seconds(lambda: square @ square)
-            return rate, 4 * subwords * sum(w.numel() for w in weights) / seconds(own)
+            return square_rate(torch.device("cpu")), 4 * subwords * sum(w.numel() for w in weights) / seconds(own)
 
 
 def training_rates(
@@ -208,7 +205,7 @@ def _whole(name: str, settings: TaggerSettings, dataset: Dataset) -> dict[str, f
     begin = time.perf_counter()
     if name == OURS:
         with TemporaryDirectory() as folder:
-            system = Tagger(settings, context_of(dataset, Path(folder)))
+            system = Tagger(settings, context_of(dataset, Path(folder), SEED))
             system.fit(train, dataset.splits["validation"].sentences)
             seconds = time.perf_counter() - begin
             predicted = [list(output.labels) for output in system.predict([one.sentence for one in test])]
@@ -239,11 +236,6 @@ def _f1(test: Sequence[Labeled], predicted: Sequence[Sequence[str]]) -> float:
         for one, tags in zip(test, predicted, strict=True)
     ]
     return 100 * score(rows).micro.f1
-
-
-def context_of(dataset: Dataset, folder: Path) -> Context:
-    """A run that nobody watches."""
-    return Context(dataset.labels, dataset.card.brief, SEED, folder, lambda row: None, lambda outputs: 0.0)
 
 
 def windows_of(encoder: Any, dataset: Dataset, split: str) -> list[TaggedWindow]:

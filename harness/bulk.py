@@ -34,7 +34,7 @@ _UNUSUAL_SPACES = tuple(  # what str.isspace knows beyond ASCII, and the byte-or
 )
 _MASKS = np.array([2 ** (8 * size) - 1 for size in range(9)], dtype=np.uint64)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
-_O, _B, _I = 0, 1, 2
+_O, _B = 0, 1  # places in the letters of IOB2
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,11 +178,11 @@ def gold_hash(sentences: Sequence[Labeled]) -> str:
     spans = [(at, span) for at, one in zip(before, sentences, strict=False) for span in one.spans]
     starts = np.array([at + span.start for at, span in spans], dtype=np.int64)
     ends = np.array([at + span.end for at, span in spans], dtype=np.int64)
-    words = text_of_words(one.sentence.words for one in sentences)
+    words = _text_of_words(one.sentence.words for one in sentences)
     return digest_of_gold(words, starts, ends, [span.label for _, span in spans])
 
 
-def text_of_words(sentences: Iterable[Sequence[str]]) -> bytes:
+def _text_of_words(sentences: Iterable[Sequence[str]]) -> bytes:
     """A word a line, and an empty line after each sentence."""
     lines = ("".join(word.replace("\n", " ") + "\n" for word in words) for words in sentences)
     return "\n".join(itertools.chain(lines, ("",))).encode(errors="surrogatepass")

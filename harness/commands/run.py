@@ -147,8 +147,9 @@ def _report(store: Store, keys: Sequence[RunKey], as_json: bool) -> None:
         )
         return
     asked = {(key.task, key.identity) for key in keys}
+    found = store.by_task()
     for task in dict.fromkeys(key.task for key in keys):
-        for line, board in entries(store.by_task().get(task, [])).items():
+        for line, board in entries(found.get(task, [])).items():
             rows = [entry for entry in board if (task, entry.first.identity) in asked]
             if rows:
                 print(f"\n{task}  {line}")

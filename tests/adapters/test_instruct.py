@@ -58,7 +58,7 @@ def test_a_row_of_examples_is_the_examples_alone(tiny_language_model: Path, atte
     gradients = {name: p.grad.clone() for name, p in model.trained() if p.grad is not None}
     model.zero_grad()
     total = torch.tensor(0.0)
-    for loss, _ in InstructObjective(model, prefix).losses([tuple(EXAMPLES[:2]), (EXAMPLES[2],)], 0):
+    for loss, _ in InstructObjective(model, prefix).losses([tuple(EXAMPLES[:2]), (EXAMPLES[2],)], 4096):
         loss.backward()
         total += loss.detach()
     torch.testing.assert_close(total, expected.detach(), rtol=1e-5, atol=1e-5)
@@ -81,8 +81,9 @@ def test_layout() -> None:
 def test_a_long_batch_takes_several_rows(tiny_language_model: Path) -> None:
     model = InstructModel(settings(tiny_language_model), tiny_language_model)
     long = [Example((*BEGINNING, *[30] * 250), (40, 2)) for _ in range(9)]
-    read = [subwords for _, subwords in InstructObjective(model, 12).losses([tuple(long)], 0)]
-    assert read == [12 + 4 * 252, 12 + 4 * 252, 12 + 252]
+    objective = InstructObjective(model, 12)
+    assert [read for _, read in objective.losses([tuple(long)], 4096)] == [12 + 4 * 252, 12 + 4 * 252, 12 + 252]
+    assert [read for _, read in objective.losses([tuple(long)], 600)] == [*[12 + 2 * 252] * 4, 12 + 252]
 
 
 def test_common_prefix_and_packs() -> None:
