@@ -12,10 +12,12 @@ from harness.adapters import trackers, weights
 from harness.adapters.answers import Answers
 from harness.adapters.backends import Answer, Backend, Sampling, backend_class
 from harness.adapters.generator_settings import GeneratorSettings
+from harness.adapters.needs import needs
 from harness.adapters.prompts import Prompt, PromptWriter
 from harness.adapters.tokens import context_length, load_tokenizer, token_ids
 
-from harness.contracts import Context, Cost, System
+from harness.contracts import Context, Cost, Resources, System
+from harness.environment import usable_cores
 from harness.errors import CardError
 from harness.outputs import RawOutput, Text
 from harness.responses import Format, schema
@@ -55,6 +57,15 @@ class Generator(System):
     @classmethod
     def fingerprint(cls, settings: GeneratorSettings) -> str:
         return "" if _is_hosted(settings) else weights.fingerprint(settings.model)
+
+    @classmethod
+    def resources(cls, settings: GeneratorSettings) -> Resources:
+        """Those of vLLM's engine, which takes all cores; a server needs none of ours."""
+        machine = settings.machine
+        if _is_hosted(settings):
+            return needs(None, machine, fixed_gib=1, gib_per_billion=0)
+        engine = 10 + machine.kv_cache_gib if settings.backend == "vllm" else 2
+        return needs(settings.model, machine, engine, gib_per_billion=16, cores=len(usable_cores()))
 
     @classmethod
     def check(cls, settings: GeneratorSettings, sentences: Sequence[Sentence]) -> None:

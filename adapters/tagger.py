@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from harness.adapters import trackers, weights
 from harness.adapters.device import training_device
+from harness.adapters.needs import needs
 from harness.adapters.settings import TaggerSettings
 
-from harness.contracts import Context, Cost, System
+from harness.contracts import Context, Cost, Resources, System
 from harness.outputs import RawOutput, Tags
 from harness.schemes import Scheme, encode, tags_of
 from harness.spans import Labeled, Sentence
@@ -42,6 +43,10 @@ class Tagger(System):
     @classmethod
     def fingerprint(cls, settings: TaggerSettings) -> str:
         return weights.fingerprint(settings.model)
+
+    @classmethod
+    def resources(cls, settings: TaggerSettings) -> Resources:
+        return needs(settings.model, settings.machine, fixed_gib=1, gib_per_billion=16)
 
     @classmethod
     def check(cls, settings: TaggerSettings, sentences: Sequence[Sentence]) -> None:

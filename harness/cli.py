@@ -25,12 +25,6 @@ app = typer.Typer(
 new_app = typer.Typer(help="Write a card to start from.", no_args_is_help=True)
 app.add_typer(new_app, name="new")
 
-Systems = Annotated[
-    list[str], typer.Option("--system", "-s", help="A system, or a shell pattern in quotes. May be repeated.")
-]
-Tasks = Annotated[
-    list[str], typer.Option("--task", "-t", help="A task, or a shell pattern in quotes. May be repeated.")
-]
 Data = Annotated[Path | None, typer.Option("--data", help="The folder with the task's files.")]
 Runs = Annotated[Path, typer.Option("--runs", help="The store of runs.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for any key of a card, as in lora.r=16.")]
@@ -54,8 +48,14 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def run(
-    system: Systems,
-    task: Tasks,
+    study: Annotated[Path | None, typer.Argument(help="A study file; or --system and --task.")] = None,
+    system: Annotated[
+        list[str] | None,
+        typer.Option("--system", "-s", help="A system, or a shell pattern in quotes. May be repeated."),
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", "-t", help="A task, or a shell pattern in quotes. May be repeated.")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="A number of seeds from 120 on, or a list such as 120,121.")] = "1",
     preset: Preset = "",
     set: Set = None,
@@ -64,13 +64,21 @@ def run(
     runs: Runs = RUNS,
     policy: Policy = "strict",
     save: Annotated[bool, typer.Option("--save", help="Keep the trained weights, for harness predict.")] = False,
+    on: Annotated[str, typer.Option("--on", help="Where: local, ray[:ADDRESS] or slurm[:PARTITION].")] = "local",
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=0, help="How many at once; 0: as many as the machine holds.")
+    ] = 0,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
     json: Json = False,
 ) -> None:
-    """Run every system on every task with every seed, unless the store has it already."""
-    from harness.commands.run import GridOptions, run_grid
+    """Run every system on every task with every seed, or a study, unless the store has it already."""
+    from harness.commands.run import RunOptions, run_grid
+    from harness.grid import Request
+    from harness.settings import parse_overrides
+    from harness.study import requests_for
 
-    options = GridOptions(system, task, seeds, preset, set or [], data, limit, runs, policy, save, json)
-    raise typer.Exit(run_grid(options))
+    asked = Request(system or [], task or [], seeds, preset, parse_overrides(set or []), limit, policy, save)
+    raise typer.Exit(run_grid(requests_for(study, asked), RunOptions(data, runs, on, jobs, retry_failed, json)))
 
 
 @app.command()

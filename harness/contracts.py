@@ -49,6 +49,15 @@ class Cost:
     predict_seconds: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a run needs of a machine while it is carried out. The default is next to nothing."""
+
+    cores: int = 1
+    gpus: int = 0
+    memory_gib: float = 1.0
+
+
 class System(ABC):
     """A system: made from its settings, fitted once, then asked for raw outputs. It never sees test gold.
 
@@ -79,6 +88,11 @@ class System(ABC):
     def fingerprint(cls, settings: Any) -> str:
         """A digest of what the settings only point at (weights, a file), so that other content is another run."""
         return ""
+
+    @classmethod
+    def resources(cls, settings: Any) -> Resources:
+        """What a run with these settings needs, by an estimate: executors share machines out by it."""
+        return Resources()
 
     @classmethod
     def check(cls, settings: Any, sentences: Sequence[Sentence]) -> None:

@@ -40,6 +40,14 @@ def usable_cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
+def gpus() -> list[str]:
+    """The names by which CUDA_VISIBLE_DEVICES knows the GPUs that this process may use."""
+    if named := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return named.split(",")
+    torch = _cuda()
+    return [str(number) for number in range(torch.cuda.device_count())] if torch else []
+
+
 def free_memory() -> None:
     """Let go of what an earlier run of this process still holds."""
     gc.collect()

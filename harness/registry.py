@@ -34,6 +34,12 @@ READERS = {
     "lookright": "harness.tasks.lookright:read",
 }
 
+EXECUTORS = {
+    "local": "harness.executors.local:Local",
+    "ray": "harness.executors.ray_cluster:RayCluster",
+    "slurm": "harness.executors.slurm:Slurm",
+}
+
 _CARDS = {"system": "harness.adapters", "task": "harness.tasks"}
 
 

@@ -87,3 +87,11 @@ def nested(flat_values: Mapping[str, Any]) -> dict[str, Any]:
             table = below
         table[last] = value
     return result
+
+
+def flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"lora": {"r": 16}}` -> `{"lora.r": 16}`."""
+    found: dict[str, Any] = {}
+    for key, value in tables.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found

@@ -9,6 +9,7 @@ runs/<task>/<system>/<identity>/seed-<n>/
     weights/             the trained weights, where asked for (safetensors)
 runs/.work/              runs in progress and their checkpoints
 runs/.locks/             one lock a run
+runs/.failed/            why runs failed, until they are tried again
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
 
 from harness.errors import StoreError, UserError
+from harness.files import write_whole
 from harness.intervals import Sums, sums_by_unit
 from harness.record import Record, from_json, row_from_json
 from harness.scoring import Row
@@ -92,6 +96,51 @@ class Store:
         _sync(target.parent)
         self.drop_work(key)
         return target
+
+    def fail(self, key: RunKey, error: str, trace: str = "", host: str = "") -> None:
+        """Keep why a run failed."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        values = {"error": error, "trace": trace, "host": host, "at": now}
+        write_whole(self._failed(key), json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+    def failure(self, key: RunKey) -> dict[str, str] | None:
+        """Why a run failed: its error, trace, host and when (`at`); or None for one that did not."""
+        try:
+            found: dict[str, str] = json.loads(self._failed(key).read_text(encoding="utf-8"))
+            return found
+        except (OSError, ValueError):
+            return None
+
+    def forgive(self, key: RunKey) -> None:
+        """Forget that a run failed."""
+        self._failed(key).unlink(missing_ok=True)
+
+    def _failed(self, key: RunKey) -> Path:
+        return self.root / ".failed" / key.path.with_suffix(".json")
+
+    def take(self, key: RunKey, files: Mapping[str, bytes]) -> None:
+        """Put in a run that was made elsewhere, unless it is here by now."""
+        with self.lock(key):
+            if not self.has(key):
+                result = self.work(key) / "result"
+                for name, content in files.items():
+                    (result / name).parent.mkdir(parents=True, exist_ok=True)
+                    (result / name).write_bytes(content)
+                self.finish(key)
+
+    def mark(self) -> str:
+        """A word in the store by which others can tell that they see the same one."""
+        path = self.root / ".mark"
+        if not path.exists():
+            write_whole(path, uuid.uuid4().hex)
+        return path.read_text(encoding="ascii")
+
+    def has_mark(self, mark: str) -> bool:
+        """Whether this is the store with that mark."""
+        try:
+            return (self.root / ".mark").read_text(encoding="ascii") == mark
+        except OSError:
+            return False
 
     def drop_work(self, key: RunKey) -> None:
         """Remove what is left of a run in progress."""

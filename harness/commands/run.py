@@ -1,134 +1,103 @@
-"""`harness run`: a grid of runs, one after the other."""
+"""`harness run`: a grid of runs, or those of a study."""
 
 from __future__ import annotations
 
 import json
 import sys
-import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.board import entries
 from harness.commands.quiet import quiet_libraries
 from harness.commands.tables import print_table
-from harness.dataset import Dataset, load_dataset
-from harness.decode import policy_of
-from harness.errors import CardError, MissingData, MissingModel, UserError
-from harness.runner import RunPlan, carry_out
-from harness.settings import parse_overrides
+from harness.errors import UserError
+from harness.executors import executor_of
+from harness.grid import Place, Request, jobs_of
+from harness.job import Job, Outcome, Started
+from harness.progress import Progress
 from harness.store import WEIGHTS, RunKey, Store, read_record
-from harness.system import ResolvedSystem, adapter_class, refuse_unused, resolve_system, settings_of, system_names
-from harness.task import TaskCard, is_task_key, task_card, task_names
-
-FIRST_SEED = 120
 
 
 @dataclass(frozen=True, slots=True)
-class GridOptions:
-    """What `harness run` was asked, as it was asked."""
+class RunOptions:
+    """How a grid is carried out."""
 
-    systems: Sequence[str]
-    tasks: Sequence[str]
-    seeds: str
-    preset: str
-    set: Sequence[str]
     data: Path | None
-    limit: int | None
     runs: Path
-    policy: str
-    save: bool
+    on: str
+    jobs: int
+    retry_failed: bool
     json: bool
 
 
-def run_grid(options: GridOptions) -> int:
-    """Carry out the grid; the exit code. Everything that can be checked is checked before the first run begins."""
+def run_grid(requests: Sequence[Request], options: RunOptions) -> int:
+    """Carry out what is not in the store yet; the exit code. What can be checked is checked before any run begins."""
     quiet_libraries()
-    overrides = parse_overrides(list(options.set))
-    on_tasks = {key: value for key, value in overrides.items() if is_task_key(key)}
-    on_systems = {key: value for key, value in overrides.items() if not is_task_key(key)}
-    tasks = dict.fromkeys(name for pattern in options.tasks for name in task_names(pattern))
-    cards = [task_card(name, on_tasks) for name in tasks]
-    names = list(dict.fromkeys(name for pattern in options.systems for name in system_names(pattern)))
-    systems = [resolve_system(name, options.preset, on_systems) for name in names]
-    refuse_unused(on_systems, options.preset, systems)
-    seeds = seeds_of(options.seeds)
-    policy = policy_of(options.policy)
-    datasets = _ready(cards, systems, options)
-    plans = [
-        RunPlan(dataset, system, seed, policy, options.save, sys.stderr.isatty(), on_tasks)
-        for dataset in datasets
-        for system in systems
-        for seed in (seeds if adapter_class(system.card).seeded(settings_of(system)) else [FIRST_SEED])
-    ]
-    for plan in plans:
-        plan.check()
-    failed, keys = _carry_out_all(plans, Store(options.runs))
-    _report(Store(options.runs), keys, options.json)
-    return 1 if failed else 0
+    executor = executor_of(options.on, options.jobs)
+    jobs = jobs_of(requests, Place(options.data, options.runs, here=options.on == "local"))
+    store = Store(options.runs)
+    grid = _Grid(jobs, store)
+    with grid.progress:
+        to_do = grid.to_do(options.retry_failed)
+        if to_do:
+            with closing(executor.run(to_do)) as events:
+                for event in events:
+                    grid.take(event)
+    if grid.before:
+        _say(f"{grid.before} of these runs failed before and were not tried now: --retry-failed tries them again.")
+    _report(store, [key for key in grid.jobs if key in grid.stored], options.json)
+    return 1 if grid.progress.failed else 0
 
 
-def seeds_of(text: str) -> list[int]:
-    """`3` -> 120, 121, 122; `120,7` -> 120, 7. Raises CardError."""
-    try:
-        numbers = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 0:
-        raise CardError(f"--seeds takes a number of seeds (3) or a list of them (120,121), not {text!r}.")
-    if "," in text:
-        return list(dict.fromkeys(numbers))
-    if not 1 <= numbers[0] <= 100:
-        raise CardError(
-            f"--seeds {text} would be {text} runs; for the seed {text} alone write --seeds '{text},', with the comma."
-        )
-    return list(range(FIRST_SEED, FIRST_SEED + numbers[0]))
+class _Grid:
+    """The jobs of a grid, and what has become of them."""
 
+    def __init__(self, jobs: Sequence[Job], store: Store) -> None:
+        self.jobs = {job.key: job for job in jobs}
+        self.store = store
+        self.progress = Progress(jobs)
+        self.stored: set[RunKey] = set()
+        self.before = 0
 
-def _ready(cards: Sequence[TaskCard], systems: Sequence[ResolvedSystem], options: GridOptions) -> list[Dataset]:
-    """The data of every task; raises one error that names all that is missing, data and weights."""
-    missing: list[str] = []
-    datasets: list[Dataset] = []
-    for card in cards:
-        try:
-            datasets.append(load_dataset(card, options.data, options.limit))
-        except MissingData as error:
-            missing.append(str(error))
-    for system in systems:
-        lack = adapter_class(system.card).missing(settings_of(system))
-        if lack and lack not in missing:
-            missing.append(lack)
-    if len(datasets) < len(cards):
-        raise MissingData(" ".join(missing))
-    if missing:
-        raise MissingModel(" ".join(missing))
-    return datasets
+    def to_do(self, retry_failed: bool) -> list[Job]:
+        """Those that the store does not have, nor failed before; a grid of one run is always tried."""
+        found = []
+        for job in self.jobs.values():
+            failure = self.store.failure(job.key)
+            if self.store.has(job.key):
+                self._keep(job.key, ran=False)
+            elif failure and not retry_failed and len(self.jobs) > 1:
+                self.progress.failed_before(job.key, failure["error"])
+                self.before += 1
+            else:
+                found.append(job)
+        return found
 
+    def take(self, event: Started | Outcome) -> None:
+        if isinstance(event, Started):
+            self.progress.started(event)
+        elif event.error:
+            self._lose(event)
+        else:
+            if event.files:
+                self.store.take(event.key, event.files)
+            self._keep(event.key, event.ran)
 
-def _carry_out_all(plans: Sequence[RunPlan], store: Store) -> tuple[int, list[RunKey]]:
-    """Carry out plans in order; how many failed, and the keys of those that are now in the store."""
-    failed, keys = 0, []
-    for number, plan in enumerate(plans, 1):
-        title = f"[{number}/{len(plans)}] {plan.dataset.card.name} · {plan.system.title} · seed {plan.seed}"
-        _say(title)
-        try:
-            key = plan.key()
-            ran = carry_out(plan, store, key)
-            record = read_record(store.root / key.path)
-            test = record.scores["test"]
-            spent = f"trained in {record.cost['fit_seconds']:.0f} s, " if record.cost["fit_seconds"] >= 1 else ""
-            _say(f"{title}: F1 {test.f1:.2f} ({spent}{'new' if ran else 'already in the store'})")
-            if plan.keep_weights and not ran and not (store.root / key.path / WEIGHTS).is_dir():
-                _say(f"{title}: --save came too late, the stored run has no weights; --runs DIR makes it anew.")
-            keys.append(key)
-        except Exception as error:
-            if len(plans) == 1:
-                raise
-            failed += 1
-            _say(f"{title}: failed: {error}")
-            if not isinstance(error, UserError):
-                traceback.print_exc()
-    return failed, keys
+    def _keep(self, key: RunKey, ran: bool) -> None:
+        self.stored.add(key)
+        self.store.forgive(key)
+        folder = self.store.root / key.path
+        self.progress.stored(key, read_record(folder), ran)
+        if self.jobs[key].keep_weights and not ran and not (folder / WEIGHTS).is_dir():
+            self.progress.say(key, ": --save came too late, the stored run has no weights; --runs DIR makes it anew.")
+
+    def _lose(self, outcome: Outcome) -> None:
+        if len(self.jobs) == 1 and not outcome.trace:
+            raise UserError(outcome.error)
+        self.store.fail(outcome.key, outcome.error, outcome.trace, outcome.host)
+        self.progress.lost(outcome)
 
 
 def _say(line: str) -> None:
@@ -138,13 +107,8 @@ def _say(line: str) -> None:
 def _report(store: Store, keys: Sequence[RunKey], as_json: bool) -> None:
     """Print what this grid asked for: every run as JSON, or a small table for each task."""
     if as_json:
-        from dataclasses import asdict
-
-        print(
-            json.dumps(
-                [asdict(read_record(store.root / key.path)) for key in keys], indent=2, ensure_ascii=False, default=str
-            )
-        )
+        records = [asdict(read_record(store.root / key.path)) for key in keys]
+        print(json.dumps(records, indent=2, ensure_ascii=False, default=str))
         return
     asked = {(key.task, key.identity) for key in keys}
     found = store.by_task()

@@ -1,0 +1,158 @@
+"""Runs on this machine: one after the other in this process, or side by side in processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Sequence
+from queue import SimpleQueue
+
+import psutil
+
+from harness.contracts import Resources
+from harness.environment import gpus, usable_cores
+from harness.executors import Executor
+from harness.job import Events, Job, Outcome, Started, work
+from harness.store import Store
+
+_SHARE = 0.8  # of the free memory, to be given away
+_LINES = 20  # of what a process said last, kept where it died
+
+
+class Local(Executor):
+    """As many processes as cores, GPUs and memory hold of what a system says it needs; `--jobs` says another number."""
+
+    def run(self, jobs: Sequence[Job]) -> Events:
+        needs = {job.key: job.resources() for job in jobs}
+        groups: dict[Resources, list[Job]] = {}
+        for job in jobs:
+            groups.setdefault(needs[job.key], []).append(job)
+        for need, group in sorted(groups.items(), key=lambda item: item[0].memory_gib):
+            count = min(self.jobs or processes_for(need), len(group))
+            yield from _here(group) if count == 1 else _side_by_side(group, count)
+
+
+def processes_for(need: Resources) -> int:
+    """How many runs that need this much fit on this machine at once, at least one."""
+    if need == Resources():  # what is done in a moment is not worth a process
+        return 1
+    limits = [
+        len(usable_cores()) // max(1, need.cores),
+        int(_SHARE * psutil.virtual_memory().available / 2**30 / need.memory_gib),
+    ]
+    if need.gpus:
+        limits.append(len(gpus()) // need.gpus)
+    return max(1, min(limits))
+
+
+def _here(jobs: Sequence[Job]) -> Events:
+    for job in jobs:
+        yield Started(job.key)
+        yield work(job, Store(job.runs), progress=len(jobs) == 1)
+
+
+def _side_by_side(jobs: Sequence[Job], count: int) -> Events:
+    events: SimpleQueue[Started | Outcome] = SimpleQueue()
+    left = deque(jobs)
+    workers = [_Worker(number, count) for number in range(count)]
+
+    def serve(worker: _Worker) -> None:
+        while left:
+            try:
+                job = left.popleft()
+            except IndexError:
+                break
+            events.put(Started(job.key))
+            events.put(worker.ask(job))
+
+    threads = [threading.Thread(target=serve, args=[worker], daemon=True) for worker in workers]
+    try:
+        for thread in threads:
+            thread.start()
+        ended = 0
+        while ended < len(jobs):
+            event = events.get()
+            ended += isinstance(event, Outcome)
+            yield event
+    finally:
+        left.clear()
+        for worker, thread in zip(workers, threads, strict=True):
+            worker.kill()
+            thread.join()
+            worker.close()
+
+
+class _Worker:
+    """A process that carries out jobs, on its share of the cores and GPUs; started when it is needed, and again."""
+
+    def __init__(self, number: int, count: int) -> None:
+        cores, devices = usable_cores(), gpus()
+        self.cores = cores[number::count] or [cores[number % len(cores)]]
+        self.gpus = devices[number::count]
+        self.process: subprocess.Popen[str] | None = None
+        self.said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self.ended = False
+
+    def ask(self, job: Job) -> Outcome:
+        process = self.process if self.process and self.process.poll() is None else self._start()
+        assert process.stdin and process.stdout
+        try:
+            process.stdin.write(job.to_json() + "\n")
+            process.stdin.flush()
+            if line := process.stdout.readline():
+                return Outcome.from_json(line)
+        except (OSError, ValueError):  # it died while it was written to
+            pass
+        return Outcome(job.key, error=_death(process.wait()), trace=self._last_words())
+
+    def kill(self) -> None:
+        """End it, whatever it does; it is not started again."""
+        self.ended = True
+        if self.process:
+            self.process.kill()
+
+    def close(self) -> None:
+        self.said.close()
+        self._release()
+
+    def _release(self) -> None:
+        if self.process:
+            with contextlib.suppress(BrokenPipeError), self.process:
+                pass  # closes its pipes and waits
+
+    def _start(self) -> subprocess.Popen[str]:
+        self._release()
+        environment = os.environ | {name: str(len(self.cores)) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        if self.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "harness.executors.worker", ",".join(map(str, self.cores))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.said,
+            env=environment,
+            encoding="utf-8",
+            start_new_session=True,  # Ctrl-C is for the process that was asked
+        )
+        if self.ended:
+            self.process.kill()
+        return self.process
+
+    def _last_words(self) -> str:
+        self.said.seek(0)
+        lines = self.said.read().splitlines()[-_LINES:]
+        self.said.seek(0, os.SEEK_END)
+        return "\n".join(lines)
+
+
+def _death(code: int) -> str:
+    if code >= 0:
+        return f"The process of this run ended with exit code {code}."
+    hint = ": the machine may be out of memory; --jobs 1 needs the least" if -code == signal.SIGKILL else ""
+    return f"The process of this run was ended by {signal.Signals(-code).name}{hint}."

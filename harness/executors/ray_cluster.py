@@ -1,0 +1,94 @@
+"""Runs on a Ray cluster, a task each: `--on ray` takes the one that is at hand, or starts one here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from harness.errors import MissingPackage, ServerError
+from harness.executors import Executor
+from harness.executors.elsewhere import work_elsewhere
+from harness.job import Events, Job, Outcome, Started
+from harness.store import Store
+
+_RETRIES = 3  # of a run whose node or process died; it goes on from its checkpoint where the store is shared
+
+
+class RayCluster(Executor):
+    """A task a run. Its cores, GPUs and memory are what the system says that it needs (`--set machine.gpus=1`)."""
+
+    def run(self, jobs: Sequence[Job]) -> Events:
+        ray = _ray()
+        _connect(ray, self.target)
+        mark = Store(jobs[0].runs).mark()
+        left = list(reversed(jobs))
+        under_way: dict[Any, Job] = {}
+        try:
+            while left or under_way:
+                while left and (not self.jobs or len(under_way) < self.jobs):
+                    job = left.pop()
+                    under_way[_submit(ray, job, mark)] = job
+                ready, _ = ray.wait(list(under_way), timeout=10, fetch_local=False)
+                for task in ready:
+                    event = _next(ray, task, under_way[task])
+                    if isinstance(event, Outcome):
+                        del under_way[task]
+                    yield event
+        finally:
+            for task in under_way:
+                ray.cancel(task, force=True)
+            ray.shutdown()
+
+
+def _ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingPackage('--on ray needs the package ray: pip install "harness[ray]"') from error
+    return ray
+
+
+def _connect(ray: Any, address: str) -> None:
+    options = {"log_to_driver": False, "logging_level": "error"}
+    try:
+        ray.init(address=address or "auto", **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        if address:
+            reason = str(error).strip().splitlines()[0]
+            raise ServerError(
+                f"No Ray cluster answers at {address} ({reason}); start one with: ray start --head"
+            ) from error
+        ray.init(include_dashboard=False, **options)
+
+
+def _submit(ray: Any, job: Job, mark: str) -> Any:
+    need = job.resources()
+    task = ray.remote(_work).options(
+        name=job.title,
+        num_returns="streaming",
+        num_cpus=need.cores,
+        num_gpus=need.gpus,
+        memory=int(need.memory_gib * 2**30),
+        max_retries=_RETRIES,
+    )
+    return task.remote(job.to_json(), mark)
+
+
+def _work(text: str, mark: str) -> Iterator[Started | Outcome]:
+    """What a task does: it says that it has begun, and then how it ended."""
+    job = Job.from_json(text)
+    yield Started(job.key)
+    yield work_elsewhere(job, mark)
+
+
+def _next(ray: Any, task: Any, job: Job) -> Started | Outcome:
+    try:
+        event: Started | Outcome = ray.get(next(task))
+        return event
+    except (ray.exceptions.RayError, StopIteration) as error:
+        return Outcome(
+            job.key, error=f"Ray lost this run {_RETRIES + 1} times: {type(error).__name__}.", trace=str(error)
+        )

@@ -1,0 +1,116 @@
+"""Runs by Slurm, an array of jobs for those that need the same: `--on slurm:gpu` or `slurm:partition=gpu,time=600`."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from harness.contracts import Resources
+from harness.errors import CardError, MissingPackage
+from harness.executors import Executor
+from harness.executors.elsewhere import work_elsewhere
+from harness.job import Events, Job, Outcome, Started
+from harness.store import Store
+
+_EVERY = 2.0  # seconds between two looks
+_MINUTES = 24 * 60  # the time limit of a job, where none is named
+
+
+class Slurm(Executor):
+    """Behind the colon: a partition, or any of submitit's parameters of Slurm (`time` in minutes), with commas between.
+
+    The store must be in a folder that the nodes share. A job that Slurm stops for its time or for another goes on from
+    its checkpoint in a new one; so does the same command, when it was interrupted.
+    """
+
+    cluster: ClassVar[str] = "slurm"
+
+    def run(self, jobs: Sequence[Job]) -> Events:
+        submitit = self._submitit()
+        store = Store(jobs[0].runs)
+        groups: dict[Resources, list[Job]] = {}
+        for job in jobs:
+            groups.setdefault(job.resources(), []).append(job)
+        under_way: dict[Any, Job] = {}
+        for need, group in groups.items():
+            executor = self._executor(submitit, store, need)
+            with executor.batch():
+                handles = [executor.submit(Work(), job.to_json(), store.mark()) for job in group]
+            under_way |= dict(zip(handles, group, strict=True))
+        try:
+            yield from _watched(under_way)
+        finally:
+            for handle in under_way:
+                handle.cancel(check=False)
+
+    def _submitit(self) -> Any:
+        try:
+            import submitit
+        except ImportError as error:
+            raise MissingPackage('--on slurm needs the package submitit: pip install "harness[slurm]"') from error
+        if self.cluster == "slurm" and not shutil.which("sbatch"):
+            raise CardError(
+                "--on slurm: there is no sbatch here; start the command on a machine that submits to Slurm."
+            )
+        return submitit
+
+    def _executor(self, submitit: Any, store: Store, need: Resources) -> Any:
+        executor = submitit.AutoExecutor(folder=store.root / ".slurm", cluster=self.cluster)
+        asked = {"time": _MINUTES, "array_parallelism": self.jobs or 256} | _parameters(self.target)
+        try:
+            executor.update_parameters(
+                name="harness",
+                cpus_per_task=need.cores,
+                gpus_per_node=need.gpus,
+                mem_gb=need.memory_gib,
+                **{f"slurm_{name}": value for name, value in asked.items()},
+            )
+        except (NameError, ValueError, TypeError) as error:
+            raise CardError(f"--on slurm:{self.target}: {error}") from error
+        return executor
+
+
+class Work:
+    """What a Slurm job does."""
+
+    def __call__(self, text: str, mark: str) -> Outcome:
+        return work_elsewhere(Job.from_json(text), mark)
+
+    def checkpoint(self, text: str, mark: str) -> Any:
+        """Called when Slurm is about to stop the job: the same again, which goes on from the run's own checkpoint."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, text, mark)
+
+
+def _parameters(target: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for part in filter(None, target.split(",")):
+        name, equals, value = part.partition("=")
+        found |= {name: int(value) if value.isdigit() else value} if equals else {"partition": part}
+    return found
+
+
+def _watched(under_way: dict[Any, Job]) -> Events:
+    """Each job's start and end; those that have ended are taken out."""
+    started = set()
+    while under_way:
+        for handle, job in list(under_way.items()):
+            if handle.done():
+                del under_way[handle]
+                yield _outcome(handle, job)
+            elif handle not in started and handle.state == "RUNNING":
+                started.add(handle)
+                yield Started(job.key)
+        if under_way:
+            time.sleep(_EVERY)
+
+
+def _outcome(handle: Any, job: Job) -> Outcome:
+    try:
+        outcome: Outcome = handle.result()
+        return outcome
+    except Exception as error:  # of submitit, or of a job that ended before it could say anything
+        return Outcome(job.key, error=f"The job {handle.job_id} ended as {handle.state}.", trace=str(error))

@@ -1,0 +1,130 @@
+"""From what was asked for (systems, tasks, seeds) to the jobs that it takes, all checked before any begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from harness.dataset import Dataset
+from harness.decode import policy_of
+from harness.errors import CardError, MissingData, MissingModel
+from harness.job import Job, dataset_of, forget_datasets
+from harness.runner import RunPlan
+from harness.system import ResolvedSystem, adapter_class, refuse_unused, resolve_system, settings_of, system_names
+from harness.task import TaskCard, is_task_key, task_card, task_names
+
+FIRST_SEED = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Every one of these systems on every one of these tasks, with every seed. Names may be shell patterns."""
+
+    systems: Sequence[str]
+    tasks: Sequence[str]
+    seeds: str = "1"
+    preset: str = ""
+    set: dict[str, Any] = field(default_factory=dict)
+    limit: int | None = None
+    policy: str = "strict"
+    save: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where runs find their data, where they are stored, and whether they are carried out on this machine."""
+
+    data: Path | None
+    runs: Path
+    here: bool = True
+
+
+def jobs_of(requests: Sequence[Request], place: Place) -> list[Job]:
+    """The jobs of all requests, each once, in order.
+
+    Raises one error that names all that is missing, data and weights; CardError and the like for what cannot be run.
+    """
+    forget_datasets()
+    needed = [_Needed(request) for request in requests]
+    _refuse_missing(needed, place)
+    jobs = [job for one in needed for job in one.jobs(place)]
+    return list({job.key: job for job in jobs}.values())
+
+
+def seeds_of(text: str) -> list[int]:
+    """`3` -> 120, 121, 122; `120,7` -> 120, 7. Raises CardError."""
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 0:
+        raise CardError(f"--seeds takes a number of seeds (3) or a list of them (120,121), not {text!r}.")
+    if "," in text:
+        return list(dict.fromkeys(numbers))
+    if not 1 <= numbers[0] <= 100:
+        raise CardError(
+            f"--seeds {text} would be {text} runs; for the seed {text} alone write --seeds '{text},', with the comma."
+        )
+    return list(range(FIRST_SEED, FIRST_SEED + numbers[0]))
+
+
+class _Needed:
+    """A request with its names resolved."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.on_tasks = {key: value for key, value in request.set.items() if is_task_key(key)}
+        on_systems = {key: value for key, value in request.set.items() if not is_task_key(key)}
+        tasks = dict.fromkeys(name for pattern in request.tasks for name in task_names(pattern))
+        self.cards = [task_card(name, self.on_tasks) for name in tasks]
+        names = dict.fromkeys(name for pattern in request.systems for name in system_names(pattern))
+        self.systems = [resolve_system(name, request.preset, on_systems) for name in names]
+        refuse_unused(on_systems, request.preset, self.systems)
+        self.seeds = seeds_of(request.seeds)
+        self.policy = policy_of(request.policy)
+
+    def jobs(self, place: Place) -> Iterator[Job]:
+        for card in self.cards:
+            dataset = dataset_of(card, place.data, self.request.limit)
+            for system in self.systems:
+                yield from self._seeded(card, dataset, system, place)
+
+    def _seeded(self, card: TaskCard, dataset: Dataset, system: ResolvedSystem, place: Place) -> Iterator[Job]:
+        seeds = self.seeds if adapter_class(system.card).seeded(settings_of(system)) else [FIRST_SEED]
+        plan = RunPlan(dataset, system, seeds[0], self.policy)
+        if place.here:
+            plan.check()
+        key = plan.key()
+        data = place.data.absolute() if place.data else None
+        for seed in seeds:
+            yield Job(
+                replace(key, seed=seed),
+                system,
+                card,
+                self.policy,
+                place.runs.absolute(),
+                Path.cwd(),
+                data,
+                self.request.limit,
+                self.request.save,
+                self.on_tasks,
+            )
+
+
+def _refuse_missing(needed: Sequence[_Needed], place: Place) -> None:
+    missing: list[str] = []
+    no_data = False
+    for one in needed:
+        for card in one.cards:
+            try:
+                dataset_of(card, place.data, one.request.limit)
+            except MissingData as error:
+                missing.append(str(error))
+                no_data = True
+        for system in one.systems:
+            missing.append(adapter_class(system.card).missing(settings_of(system)))
+    told = " ".join(dict.fromkeys(lack for lack in missing if lack))
+    if told:
+        raise (MissingData if no_data else MissingModel)(told)

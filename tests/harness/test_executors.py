@@ -1,0 +1,208 @@
+"""A grid gives the same store wherever its runs are carried out, and whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Result
+from test_cli import tiny
+from test_crash import results
+
+from harness.executors.slurm import Slurm
+from harness.registry import EXECUTORS
+from harness.store import Store
+
+Harness = Callable[..., Result]
+GRID = ["run", "-s", "gazetteer", "-s", "smollm2-unmask-?1", "-t", "lookright", "--seeds", "2"]
+THEIRS = """
+import os, signal
+from harness.adapters.gazetteer import Gazetteer
+
+class Broken(Gazetteer):
+    def predict(self, sentences):
+        raise ZeroDivisionError("no luck")
+
+class Deadly(Gazetteer):
+    def fit(self, train, validation):
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_decoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of the grid, carried out in one process."""
+    import sys
+
+    from harness.cli import main
+
+    runs = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["harness", *GRID, "--jobs", "1", "--runs", str(runs), *tiny(tiny_decoder)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+    assert not stop.value.code
+    return runs
+
+
+def board(runs: Path, out: Path, harness: Harness) -> dict[str, bytes]:
+    """What `harness leaderboard` writes of a store, with all that clocks and gauges say made the same."""
+    for path in runs.glob("*/*/*/*/record.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for name in ("fit_seconds", "load_seconds", "predict_seconds", "sentences_per_second", "memory_mib"):
+            record["cost"][name] = 1.0
+        record["started"] = record["finished"] = "2026-01-01T00:00:00+00:00"
+        record["environment"] = {}
+        path.write_text(json.dumps(record), encoding="utf-8")
+    assert harness("leaderboard", "--runs", runs, "--out", out).code == 0
+    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def alike(found: dict[str, Any]) -> dict[str, Any]:
+    """Results but for the number of cores, which a worker has fewer of."""
+    for run in found.values():
+        del run["record"]["environment"]["cores"]
+    return found
+
+
+def test_processes_side_by_side_give_the_same_store(
+    whole: Path, tiny_decoder: Path, tmp_path: Path, harness: Harness
+) -> None:
+    result = harness(*GRID, "--jobs", 2, "--runs", tmp_path / "runs", *tiny(tiny_decoder))
+    assert result.code == 0, result.err
+    assert result.err.count("new)") == 5
+    assert alike(results(tmp_path / "runs")) == alike(results(whole))
+
+
+@pytest.fixture
+def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with systems that fail, as cards."""
+    (tmp_path / "theirs.py").write_text(THEIRS, encoding="utf-8")
+    for name in ("Broken", "Deadly"):
+        card = f'name = "{name.lower()}"\nadapter = "theirs:{name}"\n'
+        (tmp_path / f"{name.lower()}.toml").write_text(card, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return tmp_path
+
+
+def test_a_failed_run_is_kept_with_its_error_and_stops_no_other(theirs: Path, harness: Harness) -> None:
+    runs = theirs / "runs"
+    grid = ["run", "-s", theirs / "broken.toml", "-s", theirs / "deadly.toml", "-s", "gazetteer", "-t", "lookright"]
+    grid += ["--runs", runs, "--jobs", 2]
+    result = harness(*grid)
+    assert result.code == 1
+    assert "no luck" in result.err and "SIGKILL" in result.err and "gazetteer" in result.out
+    kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(runs.glob(".failed/*/*/*/*.json"))]
+    assert ["no luck" in one["error"] for one in kept] == [True, False]
+    assert "ZeroDivisionError" in kept[0]["trace"]
+
+    again = harness(*grid)
+    assert again.code == 1
+    assert again.err.count("failed before") == 3 and "--retry-failed" in again.err  # two runs, and the advice
+
+    (theirs / "theirs.py").write_text(THEIRS.split("class")[0] + "Broken = Deadly = Gazetteer\n", encoding="utf-8")
+    mended = harness(*grid, "--retry-failed")
+    assert mended.code == 0, mended.err
+    assert not list(runs.glob(".failed/*/*/*/*.json"))
+    assert len(Store(runs).folders()) == 3
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A Ray cluster of two nodes on this machine."""
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "memory": 8 * 2**30, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+    found = Cluster(initialize_head=True, head_node_args=node)
+    yield found
+    found.shutdown()
+
+
+def test_two_nodes_of_ray_give_the_same_board(
+    cluster: Any, whole: Path, tiny_decoder: Path, tmp_path: Path, harness: Harness
+) -> None:
+    cluster.add_node(num_cpus=1, memory=8 * 2**30, object_store_memory=100 * 2**20)
+    runs = tmp_path / "runs"
+    result = harness(*GRID, "--on", f"ray:{cluster.address}", "--runs", runs, *tiny(tiny_decoder))
+    assert result.code == 0, result.err
+    assert board(runs, tmp_path / "a", harness) == board(whole, tmp_path / "b", harness)
+
+
+def test_a_node_killed_in_the_middle_costs_no_run(
+    cluster: Any, tiny_decoder: Path, tmp_path: Path, harness: Harness
+) -> None:
+    node = cluster.add_node(num_cpus=1, memory=8 * 2**30, object_store_memory=100 * 2**20)
+    runs = tmp_path / "runs"
+    killed = []
+
+    def kill() -> None:
+        """Kill the second node when two runs are under way, one of them there."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            if len(list(runs.glob(".work/*/*/*/*/checkpoint-*"))) > 1:
+                cluster.remove_node(node, allow_graceful=False)
+                killed.append(node)
+                return
+            time.sleep(0.05)
+
+    watcher = threading.Thread(target=kill)
+    watcher.start()
+    options = tiny(tiny_decoder, "train.epochs=8", "machine.checkpoint_minutes=0.0001")
+    result = harness(*GRID, "--on", f"ray:{cluster.address}", "--runs", runs, *options)
+    watcher.join()
+    assert killed, "the grid ended before a node could be killed"
+    assert result.code == 0, result.err
+    assert len(Store(runs).folders()) == 5
+
+
+def test_runs_come_back_from_where_the_store_is_not(tmp_path: Path, harness: Harness) -> None:
+    """work_elsewhere sends files where the mark is another; Store.take puts them in."""
+    from harness.executors.elsewhere import work_elsewhere
+    from harness.grid import Place, Request, jobs_of
+
+    [job] = jobs_of([Request(["gazetteer"], ["lookright"])], Place(None, tmp_path / "here"))
+    outcome = work_elsewhere(job, "another store")
+    assert not outcome.error and not (tmp_path / "here").exists()
+    Store(tmp_path / "here").take(job.key, outcome.files)
+    assert harness("run", "-s", "gazetteer", "-t", "lookright", "--runs", tmp_path / "there").code == 0
+    assert results(tmp_path / "here") == results(tmp_path / "there")
+
+
+class HereSlurm(Slurm):
+    """Slurm's executor on submitit's own processes."""
+
+    cluster = "local"
+
+
+def test_submitit_gives_the_same_board(
+    whole: Path, tiny_decoder: Path, tmp_path: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EXECUTORS, "slurm", f"{__name__}:HereSlurm")
+    runs = tmp_path / "runs"
+    result = harness(*GRID, "--on", "slurm:cpu", "--runs", runs, *tiny(tiny_decoder))
+    assert result.code == 0, result.err
+    assert board(runs, tmp_path / "a", harness) == board(whole, tmp_path / "b", harness)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--on", "rey"], "Unknown executor 'rey'. Did you mean ray?"),
+        (["--on", "ray:127.0.0.1:1"], "No Ray cluster answers at 127.0.0.1:1"),
+        (["--on", "slurm:nonsense=1"], "nonsense"),
+        (["study.toml"], "study.toml"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_in_one_paragraph(
+    options: list[str], said: str, tmp_path: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EXECUTORS, "slurm", f"{__name__}:HereSlurm")
+    result = harness("run", "-s", "gazetteer", "-t", "lookright", "--runs", tmp_path / "runs", *options)
+    assert result.code == 2
+    assert said in result.err and result.err.count("\n") == 1
