@@ -86,12 +86,15 @@ def leaderboard(
     task: Annotated[list[str] | None, typer.Option("--task", "-t", help="Only this task. May be repeated.")] = None,
     out: Annotated[Path, typer.Option("--out", help="The folder to write to.")] = Path("leaderboards"),
     runs: Runs = RUNS,
+    figures: Annotated[bool, typer.Option(help="Draw the figures.")] = True,
+    run_pages: Annotated[bool, typer.Option("--run-pages", help="Write a page for each run, too.")] = False,
+    data: Data = None,
     json: Json = False,
 ) -> None:
-    """Write a board for each task in the store."""
-    from harness.commands.leaderboard import write_boards
+    """Write a board for each task in the store: markdown, HTML, csv, json, LaTeX and figures."""
+    from harness.commands.leaderboard import BoardOptions, write_boards
 
-    write_boards(runs, task or [], out, json)
+    write_boards(BoardOptions(runs, task or [], out, figures, run_pages, data, json))
 
 
 @app.command()
@@ -122,13 +125,14 @@ def score(
     separator: Annotated[Separator, typer.Option(help="What stands between columns.")] = "white-space",
     comment: Annotated[str, typer.Option(help="What comment lines begin with, in column files.")] = "",
     policy: Policy = "strict",
+    panel: Annotated[bool, typer.Option("--panel", help="By every scorer in use, side by side.")] = False,
     json: Json = False,
 ) -> None:
     """Score any predictions file against any gold file."""
     from harness.commands.score import ScoreOptions, score_files
 
     schemes, columns = (gold_scheme, pred_scheme), (gold_column, pred_column)
-    score_files(ScoreOptions(gold, pred, *schemes, *columns, separator, comment, policy, json))
+    score_files(ScoreOptions(gold, pred, *schemes, *columns, separator, comment, policy, json, panel))
 
 
 @app.command()

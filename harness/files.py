@@ -80,13 +80,17 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is either as before or complete, also after a crash. Raises StoreError."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is either as before or complete, also after a crash. Raises StoreError.
+
+    Half characters, which no file can hold, become escapes.
+    """
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        with aside.open("wb") as stream:
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         aside.replace(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -12,6 +13,15 @@ from harness.scoring import Row
 Sums: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 Table: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 CELLS = 4_000_000  # of a table of draws, some 32 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How a statistic falls over draws: the ends of its interval, and its standard deviation."""
+
+    low: float
+    high: float
+    deviation: float
 
 
 def bootstrap_interval(
@@ -27,6 +37,12 @@ def bootstrap_interval(
 
 def interval_of_sums(*runs: Sums, level: float = 0.95, replicates: int = 2000, seed: int = 0) -> tuple[float, float]:
     """The same from `sums_by_unit`."""
+    spread = spread_of_sums(*runs, level=level, replicates=replicates, seed=seed)
+    return spread.low, spread.high
+
+
+def spread_of_sums(*runs: Sums, level: float = 0.95, replicates: int = 2000, seed: int = 0) -> Spread:
+    """The same with the standard deviation over draws: what the choice of the test set does to a score."""
     return _bootstrap(runs, mean_f1, level, replicates, seed)
 
 
@@ -42,7 +58,8 @@ def difference_interval(
     def difference(tables: Sequence[Sums], draws: Table) -> Table:
         return mean_f1(tables[len(first) :], draws) - mean_f1(tables[: len(first)], draws)
 
-    return _bootstrap([*first, *second], difference, level, replicates, seed)
+    spread = _bootstrap([*first, *second], difference, level, replicates, seed)
+    return spread.low, spread.high
 
 
 def _bootstrap(
@@ -51,8 +68,8 @@ def _bootstrap(
     level: float,
     replicates: int,
     seed: int,
-) -> tuple[float, float]:
-    """The quantiles of a statistic over draws: it is given tables and how often each of their units was drawn.
+) -> Spread:
+    """The quantiles and the deviation of a statistic over draws: it is given tables and how often each unit was drawn.
 
     Units with the same counts in all tables are drawn as one kind: that changes no chance, and there are few kinds.
     """
@@ -70,7 +87,7 @@ def _bootstrap(
         found[i : i + step] = statistic(of_kinds, draws.astype(np.float64))
     tail = (1 - level) / 2
     low, high = np.quantile(found, [tail, 1 - tail])
-    return float(low), float(high)
+    return Spread(float(low), float(high), float(found.std()))
 
 
 def mean_f1(tables: Sequence[Sums], draws: Table) -> Table:

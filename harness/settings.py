@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,8 +24,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
-        line = getattr(error, "lineno", None)
-        raise DataError(path, line, f"broken TOML: {error}.") from error
+        place = re.search(r"at line (\d+)", str(error))
+        raise DataError(path, int(place[1]) if place else None, f"broken TOML: {error}.") from error
 
 
 def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
@@ -32,9 +33,10 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     try:
         return TypeAdapter(kind).validate_python(dict(values))
     except ValidationError as error:
-        first = error.errors()[0]
+        unknown = ("unexpected_keyword_argument", "extra_forbidden")
+        first = min(error.errors(), key=lambda one: one["type"] not in unknown)  # a missing key may be a misspelt one
         key = ".".join(str(part) for part in first["loc"])
-        if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        if first["type"] in unknown:
             raise UnknownName(f"key of {where}", key, known_keys(kind)) from None
         if first["type"] in ("missing", "missing_argument"):
             raise CardError(f"{where}: the key {key!r} is missing.") from None

@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 
 from conftest import Result
-from harness.board import entries, markdown
-from harness.store import Store
 from harness.system import system_names
 
 HEAVY = ("torch", "transformers", "vllm", "pandas", "datasets", "numpy", "spacy", "pydantic")
@@ -29,6 +27,12 @@ def tiny(path: Path, *more: str) -> list[str]:
         f"options.sizes={SMALL}", *more,
     ]  # fmt: skip
     return [part for pair in pairs for part in ("--set", pair)]
+
+
+def markdown_board(runs: Path, harness: Harness, task: str = "lookright") -> str:
+    """The page that `harness leaderboard` writes of a task."""
+    assert harness("leaderboard", "--runs", runs, "--out", runs / "boards", "--no-figures").code == 0
+    return (runs / "boards" / f"{task}.md").read_text(encoding="utf-8")
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -181,7 +185,7 @@ def test_a_limit_that_leaves_nothing_out_is_no_limit(tmp_path: Path, harness: Ha
 def test_other_training_data_is_told_apart_on_the_board(tmp_path: Path, harness: Harness) -> None:
     for size in (100, 200):
         harness("run", "-s", "gazetteer", "-t", "lookright", "--runs", tmp_path, "--set", f"options.sizes.train={size}")
-    board = markdown("lookright", entries(Store(tmp_path).by_task()["lookright"]))
+    board = markdown_board(tmp_path, harness)
     assert board.count("\n## `span-f1") == 1
     assert "sizes.train=100)" in board
     assert "sizes.train=200)" in board
@@ -205,8 +209,11 @@ def test_code_of_a_model_runs_only_when_the_user_asks_for_it(tmp_path: Path, har
 def test_boards_are_rebuilt_from_the_store_alone(grid: Path, tmp_path: Path, harness: Harness) -> None:
     assert harness("leaderboard", "--runs", grid, "--out", tmp_path / "a").code == 0
     assert harness("leaderboard", "--runs", grid, "--out", tmp_path / "b").code == 0
+    written = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()]
+    assert {path.suffix for path in written} == {".md", ".html", ".csv", ".json", ".tex", ".svg", ".png"}
+    for path in written:
+        assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes(), path
     board = (tmp_path / "a/lookright.md").read_text(encoding="utf-8")
-    assert board == (tmp_path / "b/lookright.md").read_text(encoding="utf-8")
     assert "F1 left cue" in board
     assert "±" in board
     listed = json.loads(harness("leaderboard", "--runs", grid, "--out", tmp_path / "c", "--json").out)
@@ -217,9 +224,9 @@ def test_boards_are_rebuilt_from_the_store_alone(grid: Path, tmp_path: Path, har
 def test_limited_runs_stand_apart_on_the_board(tmp_path: Path, harness: Harness) -> None:
     for limit in ([], ["--limit", "10"]):
         harness("run", "-s", "gazetteer", "-t", "lookright", "--runs", tmp_path, *limit)
-    board = markdown("lookright", entries(Store(tmp_path).by_task()["lookright"]))
+    board = markdown_board(tmp_path, harness)
     assert board.count("\n## `span-f1") == 2
-    assert "**Only 10 sentences of each split.**" in board
+    assert "Only 10 sentences of each split." in board
 
 
 def test_the_oracle_scores_100_and_is_marked(tmp_path: Path, harness: Harness) -> None:
@@ -239,7 +246,7 @@ def test_the_oracle_scores_100_and_is_marked(tmp_path: Path, harness: Harness) -
             "--json",
         )
         assert json.loads(result.out)[0]["scores"]["test"]["f1"] == 100.0
-    assert markdown("lookright", entries(Store(tmp_path).by_task()["lookright"])).count("(sees the gold)") == 5
+    assert markdown_board(tmp_path, harness).count("(sees the gold)") == 5
 
 
 def test_predict_gives_what_the_run_predicted(grid: Path, tmp_path: Path, harness: Harness) -> None:
@@ -308,7 +315,7 @@ def test_hostile_names_are_text_on_the_board(tmp_path: Path, harness: Harness) -
         "run", "-s", "gazetteer", "-t", tmp_path / "mine.toml", "--data", tmp_path, "--runs", tmp_path / "runs"
     )
     assert result.code == 0, result.err
-    board = markdown("mine", entries(Store(tmp_path / "runs").by_task()["mine"]))
+    board = markdown_board(tmp_path / "runs", harness, "mine")
     assert re.search(r"(?<!\\)[<>`*]script|(?<!\\)<", board.replace("`span-f1", "span-f1")) is None
     for table in re.findall(r"(?:^\|.*\n)+", board, re.MULTILINE):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1

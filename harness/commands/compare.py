@@ -10,16 +10,14 @@ from typing import Any
 
 from harness.board import Entry, entries
 from harness.commands.tables import columns
-from harness.dataset import load_dataset
 from harness.errors import UnknownName, UserError
 from harness.intervals import difference_interval
 from harness.record import Record
 from harness.scoring import Row
-from harness.settings import build
 from harness.significance import mean_table, randomization_tests
 from harness.spans import Labeled, Span
-from harness.store import PREDICTIONS, Store, read_rows
-from harness.task import TaskCard
+from harness.store import Store, read_rows
+from harness.stored import test_gold, test_spans
 
 _SHOWN = 5  # sentences, and labels
 _HOW = "name them by identity (harness ls runs shows it)"
@@ -92,8 +90,8 @@ def _sentences(store: Store, sides: tuple[Side, Side], data: Path | None) -> lis
     first, second = ([_gain(rows) for rows in zip(*side.rows, strict=True)] for side in sides)
     gains = [theirs - ours for ours, theirs in zip(first, second, strict=True)]
     chosen = sorted((i for i, gain in enumerate(gains) if gain), key=lambda i: (-abs(gains[i]), i))[:_SHOWN]
-    said = [_spans(store.folder(side.record)) for side in sides]
-    gold = _gold(sides[0].record, data)
+    said = [test_spans(store.folder(side.record)) for side in sides]
+    gold = test_gold(sides[0].record, data)
     return [
         {
             "id": sides[0].rows[0][i].sentence,
@@ -109,22 +107,6 @@ def _sentences(store: Store, sides: tuple[Side, Side], data: Path | None) -> lis
 def _gain(rows: Sequence[Row]) -> float:
     """Twice the matched spans of a sentence less the wrong ones, the mean over runs."""
     return sum(3 * row.total.matched - row.total.predicted for row in rows) / len(rows)
-
-
-def _spans(folder: Path) -> list[list[Span]]:
-    with (folder / PREDICTIONS).open(encoding="utf-8") as stream:
-        values = map(json.loads, stream)
-        return [[Span(*span) for span in value["spans"]] for value in values if value["split"] == "test"]
-
-
-def _gold(record: Record, data: Path | None) -> Sequence[Labeled]:
-    """The test sentences, where their files are at hand and have not changed; or nothing."""
-    try:
-        dataset = load_dataset(build(TaskCard, record.task_card, "the task's card"), data, record.limit)
-    except UserError:
-        return ()
-    test = dataset.splits["test"]
-    return test.sentences if test.hash == record.data["test"]["hash"] else ()
 
 
 def _shown(spans: Sequence[Span], labeled: Labeled | None) -> list[str]:

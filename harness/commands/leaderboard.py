@@ -1,48 +1,91 @@
-"""`harness leaderboard`: a markdown page for each task in the store."""
+"""`harness leaderboard`: boards, figures and pages for each task in the store."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from harness.board import Entry, entries, groups, markdown
+from harness.board import Entry, entries, groups
 from harness.errors import UnknownName, UserError
 from harness.files import write_whole
+from harness.pages.content import Content, content
+from harness.pages.figures import Figure, figures
+from harness.pages.files import as_lines, csv_text, latex_text
+from harness.pages.html import IndexLine, board_page, index_page
+from harness.pages.markdown import markdown
+from harness.pages.runs import write_run_pages
+from harness.record import Record
 from harness.store import Store
 
 
-def write_boards(runs: Path, tasks: Sequence[str], out: Path, as_json: bool) -> None:
-    """Write `<out>/<task>.md` for each task; print the paths, or the boards as JSON with `as_json`."""
-    known = Store(runs).by_task()
+@dataclass(frozen=True, slots=True)
+class BoardOptions:
+    """What `harness leaderboard` was asked."""
+
+    runs: Path
+    tasks: Sequence[str]
+    out: Path
+    figures: bool
+    run_pages: bool
+    data: Path | None
+    json: bool
+
+
+def write_boards(options: BoardOptions) -> None:
+    """Write the boards of each task; print their paths, or the boards as JSON."""
+    known = Store(options.runs).by_task()
     if not known:
-        raise UserError(f"The store {runs} has no finished run yet; harness run fills it, --runs DIR names another.")
-    for task in tasks:
+        raise UserError(
+            f"The store {options.runs} has no finished run yet; harness run fills it, --runs DIR names another."
+        )
+    for task in options.tasks:
         if task not in known:
             raise UnknownName("task in the store", task, list(known))
-    chosen = list(tasks or known)
-    boards = {task: entries(known[task]) for task in chosen}
-    for task in chosen:
-        write_whole(out / f"{task}.md", markdown(task, boards[task]))
-    if as_json:
-        lines = {
-            task: {line: [*map(_line, board, groups(board))] for line, board in boards[task].items()} for task in chosen
-        }
-        print(json.dumps(lines, indent=2, ensure_ascii=False, default=str))
+    written = {task: _write(task, known[task], options) for task in options.tasks or known}
+    write_whole(options.out / "index.html", index_page([_index_line(task, entries(known[task])) for task in known]))
+    if options.json:
+        print(json.dumps(written, indent=2, ensure_ascii=False))
     else:
-        for task in chosen:
-            print(out / f"{task}.md")
+        print("\n".join(str(options.out / f"{task}.{kind}") for task in written for kind in ("md", "html")))
 
 
-def _line(entry: Entry, group: str) -> dict[str, object]:
-    return {
-        "system": entry.first.title,
-        "identity": entry.first.identity,
-        "f1": entry.f1,
-        "group": group,
-        "f1_by_seed": {str(record.seed): record.scores["test"].f1 for record in entry.records},
-        "interval": entry.interval,
-        "scores": [asdict(record.scores["test"]) for record in entry.records],
-        "cost": [record.cost for record in entry.records],
+def _write(task: str, found: Sequence[tuple[Path, Record]], options: BoardOptions) -> Mapping[str, Any]:
+    """Write everything about a task; its board's lines."""
+    boards = entries(found)
+    letters = {signature: groups(board) for signature, board in boards.items()}
+    said, lines = content(task, boards, letters), as_lines(boards, letters)
+    drawn = figures(said) if options.figures else []
+    links = write_run_pages(found, boards, options.out, options.data) if options.run_pages else {}
+    _write_texts(options.out / task, said, drawn, lines, links)
+    for figure in (figure for section in drawn for figure in section):
+        write_whole(options.out / figure.path("svg"), figure.svg)
+        write_whole(options.out / figure.path("png"), figure.png)
+    return lines
+
+
+def _write_texts(
+    out: Path,
+    said: Content,
+    drawn: Sequence[Sequence[Figure]],
+    lines: Mapping[str, Any],
+    links: Mapping[str, str],
+) -> None:
+    texts = {
+        "md": markdown(said, drawn),
+        "html": board_page(said, out.name, drawn, links),
+        "csv": csv_text(lines),
+        "json": json.dumps(lines, indent=1, ensure_ascii=False) + "\n",
+        "tex": latex_text(said),
     }
+    for kind, text in texts.items():
+        write_whole(out.with_name(f"{out.name}.{kind}"), text)
+
+
+def _index_line(task: str, boards: Mapping[str, Sequence[Entry]]) -> IndexLine:
+    board = next(iter(boards.values()))
+    ranked = [entry for entry in board if not entry.first.sees_gold] or board
+    runs = sum(len(entry.records) for entry in board)
+    return IndexLine(task, task, ranked[0].first.title, f"{ranked[0].f1:.2f}", len(board), runs)

@@ -14,6 +14,8 @@ from harness.dataset import gold_hash
 from harness.decode import Policy, policy_of
 from harness.errors import DataError
 from harness.files import json_items
+from harness.outputs import RawOutput
+from harness.panel import WHAT, panel
 from harness.predictions import read_predictions
 from harness.protocol import SplitScore, judge, signature
 from harness.reading import Reading, Request
@@ -35,11 +37,15 @@ class ScoreOptions:
     comment: str
     policy: str
     json: bool
+    panel: bool = False
 
 
 def score_files(options: ScoreOptions) -> None:
     """Score predictions against gold and print the result. Invalid tags are read by the policy on both sides."""
     policy = policy_of(options.policy)
+    if options.panel:
+        _print_panel(options, policy)
+        return
     summary, changes = (_plain(options) and score_columns(options.gold, options.pred, policy)) or _judged(
         options, policy
     )
@@ -58,14 +64,33 @@ def _plain(options: ScoreOptions) -> bool:
 
 def _judged(options: ScoreOptions, policy: Policy) -> tuple[SplitScore, dict[str, int]]:
     """Sentence by sentence: any two files, and every mistake in them with its line."""
-    reading = _gold(options, policy)
+    reading, outputs = _read(options, policy)
     gold = reading.sentences
-    if not gold:
-        raise DataError(options.gold, None, "holds no sentence.")
-    layout = Layout(tag=options.pred_column, separator=options.separator, comment=options.comment)
-    outputs = read_predictions(options.pred, [lab.sentence for lab in gold], layout, scheme_of(options.pred_scheme))
     line = signature(options.gold.stem, gold_hash(gold), policy)
     return judge(gold, outputs, None, line, policy).summary, dict(reading.report)
+
+
+def _print_panel(options: ScoreOptions, policy: Policy) -> None:
+    """The same predictions by every scorer in use."""
+    reading, outputs = _read(options, policy)
+    lines = panel(reading.sentences, outputs, None)
+    if options.json:
+        print(json.dumps([asdict(line) for line in lines], indent=2))
+        return
+    rows = [
+        [line.scorer, *(f"{x:.2f}" for x in (line.f1, line.precision, line.recall)), WHAT[line.scorer]]
+        for line in lines
+    ]
+    print(columns([["scorer", "F1", "P", "R", "what counts"], *rows]))
+
+
+def _read(options: ScoreOptions, policy: Policy) -> tuple[Reading, list[RawOutput]]:
+    reading = _gold(options, policy)
+    if not reading.sentences:
+        raise DataError(options.gold, None, "holds no sentence.")
+    layout = Layout(tag=options.pred_column, separator=options.separator, comment=options.comment)
+    sentences = [labeled.sentence for labeled in reading.sentences]
+    return reading, read_predictions(options.pred, sentences, layout, scheme_of(options.pred_scheme))
 
 
 def _gold(options: ScoreOptions, policy: Policy) -> Reading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -54,14 +55,22 @@ def _ray() -> Any:
 def _connect(ray: Any, address: str) -> None:
     options = {"log_to_driver": False, "logging_level": "error"}
     try:
+        if address:
+            _knock(address)
         ray.init(address=address or "auto", **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         if address:
             reason = str(error).strip().splitlines()[0]
             raise ServerError(
-                f"No Ray cluster answers at {address} ({reason}); start one with: ray start --head"
+                f"No Ray cluster answers at {address} ({reason}); ray start --head starts one and says its address."
             ) from error
         ray.init(include_dashboard=False, **options)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError or ValueError where nobody listens: Ray itself would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _submit(ray: Any, job: Job, mark: str) -> Any:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Result
-from test_cli import tiny
-from test_crash import results
 
+from conftest import Result
 from harness.executors.slurm import Slurm
 from harness.registry import EXECUTORS
 from harness.store import Store
+from test_cli import tiny
+from test_crash import results
 
 Harness = Callable[..., Result]
 GRID = ["run", "-s", "gazetteer", "-s", "smollm2-unmask-?1", "-t", "lookright", "--seeds", "2"]

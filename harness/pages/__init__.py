@@ -1,0 +1,1 @@
+"""What people read: boards as markdown, HTML, csv, json and LaTeX, figures, and a page for each run."""

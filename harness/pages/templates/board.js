@@ -1,0 +1,36 @@
+"use strict";
+// Sorting by a click on a column's head, and showing only systems whose name holds what is typed.
+function key(row, column) {
+  const cell = row.cells[column];
+  return cell.dataset.value === undefined ? cell.textContent : Number(cell.dataset.value);
+}
+function compare(a, b) {
+  if (typeof a === "number" && typeof b === "number") return a - b;
+  if (typeof a === "number") return -1;
+  if (typeof b === "number") return 1;
+  return a.localeCompare(b);
+}
+function sortBy(head) {
+  const table = head.closest("table");
+  const down = head.getAttribute("aria-sort") !== "descending" && !head.classList.contains("name");
+  const way = down || head.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
+  for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", way);
+  const sign = way === "descending" ? -1 : 1;
+  const rows = [...table.tBodies[0].rows];
+  rows.sort((a, b) => sign * compare(key(a, head.cellIndex), key(b, head.cellIndex)));
+  table.tBodies[0].append(...rows);
+}
+for (const button of document.querySelectorAll("th button")) {
+  button.addEventListener("click", () => sortBy(button.closest("th")));
+}
+const filter = document.getElementById("filter");
+filter.addEventListener("input", () => {
+  const wanted = filter.value.toLowerCase();
+  let shown = 0;
+  for (const row of document.querySelectorAll("tbody tr[data-system]")) {
+    row.hidden = !row.dataset.system.toLowerCase().includes(wanted);
+    shown += row.hidden ? 0 : 1;
+  }
+  document.getElementById("shown").textContent = wanted ? `${shown} lines` : "";
+});
