@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from harness.adapters import trackers, weights
 from harness.adapters.answers import Answers
 from harness.adapters.backends import Answer, Backend, Sampling, backend_class
+from harness.adapters.citations import VLLM
 from harness.adapters.generator_settings import GeneratorSettings
 from harness.adapters.needs import needs
 from harness.adapters.prompts import Prompt, PromptWriter
@@ -57,6 +58,10 @@ class Generator(System):
     @classmethod
     def fingerprint(cls, settings: GeneratorSettings) -> str:
         return "" if _is_hosted(settings) else weights.fingerprint(settings.model)
+
+    @classmethod
+    def citations(cls, settings: GeneratorSettings) -> Sequence[str]:
+        return [VLLM] if settings.backend == "vllm" else []
 
     @classmethod
     def resources(cls, settings: GeneratorSettings) -> Resources:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.adapters.backends import backend_class
+from harness.adapters.citations import training_citations
 from harness.adapters.generator import Generator
 from harness.adapters.generator_settings import GeneratorSettings, InstructedSettings
 from harness.adapters.tokens import context_length, plain_ids, token_ids
@@ -37,6 +38,10 @@ class Instructed(Generator):
     @classmethod
     def seeded(cls, settings: GeneratorSettings) -> bool:
         return True
+
+    @classmethod
+    def citations(cls, settings: Any) -> Sequence[str]:
+        return [*super().citations(settings), *training_citations(settings.model, settings.train)]
 
     @classmethod
     def check(cls, settings: Any, sentences: Sequence[Sentence]) -> None:

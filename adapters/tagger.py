@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.adapters import trackers, weights
+from harness.adapters.citations import UNMASKING, training_citations
 from harness.adapters.device import training_device
 from harness.adapters.needs import needs
 from harness.adapters.settings import TaggerSettings
@@ -43,6 +44,10 @@ class Tagger(System):
     @classmethod
     def fingerprint(cls, settings: TaggerSettings) -> str:
         return weights.fingerprint(settings.model)
+
+    @classmethod
+    def citations(cls, settings: TaggerSettings) -> Sequence[str]:
+        return [*([UNMASKING] if settings.unmask else []), *training_citations(settings.model, settings.train)]
 
     @classmethod
     def resources(cls, settings: TaggerSettings) -> Resources:

@@ -151,6 +151,18 @@ def predict(
 
 
 @app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="A stored run: its path, or a part of it.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder to write to.")],
+    runs: Runs = RUNS,
+) -> None:
+    """Write a stored run as a folder for a model hub: card with results, bibliography, record, weights."""
+    from harness.commands.export import export_run
+
+    export_run(runs, run, out)
+
+
+@app.command()
 def ls(
     what: Annotated[str, typer.Argument(help="systems, tasks or runs.")],
     runs: Runs = RUNS,

@@ -90,6 +90,11 @@ class System(ABC):
         return ""
 
     @classmethod
+    def citations(cls, settings: Any) -> Sequence[str]:
+        """What to cite beside the model: "Authors, year. Title. Venue." each."""
+        return ()
+
+    @classmethod
     def resources(cls, settings: Any) -> Resources:
         """What a run with these settings needs, by an estimate: executors share machines out by it."""
         return Resources()

@@ -8,6 +8,8 @@ of a card where a name is expected.
 from __future__ import annotations
 
 import importlib
+import sys
+from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
@@ -68,7 +70,13 @@ def card_paths(kind: str) -> dict[str, Path]:
     """Every installed card of a kind ("system" or "task"): its name and its file."""
     folder = Path(str(files(_CARDS[kind]))) / "cards"
     found = {path.stem: path for path in sorted(folder.glob("*.toml"))}
-    for point in entry_points(group=f"harness.{kind}s"):
-        package, _, name = point.value.partition(":")
-        found[point.name] = Path(str(files(package))) / f"{name}.toml"
+    for point, target in _entry_points(f"harness.{kind}s", tuple(sys.path)):
+        package, _, name = target.partition(":")
+        found[point] = Path(str(files(package))) / f"{name}.toml"
     return found
+
+
+@cache
+def _entry_points(group: str, path: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Names and values of the entry points of what is installed on `path`: looked for once, since it takes a while."""
+    return [(point.name, point.value) for point in entry_points(group=group)]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from conftest import Result
 from harness.board import entries
 from harness.store import Store
 from test_cli import SMALL, tiny
@@ -121,3 +124,36 @@ def test_many_processes_at_one_run_do_it_once(tmp_path: Path) -> None:
     assert [process.returncode for process in crowd] == [0] * 5
     assert sum("new)" in text for text in said) == 1
     assert len(list(tmp_path.glob("*/*/*/*/record.json"))) == 1
+
+
+def quick_grid(what: str, folder: Path) -> list[str]:
+    """What quick_grid.py printed."""
+    command = [sys.executable, str(Path(__file__).with_name("quick_grid.py")), what, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def boards(runs: Path, out: Path, harness: Callable[..., Result]) -> str:
+    assert harness("leaderboard", "--runs", runs, "--out", out, "--no-figures").code == 0
+    return re.sub(
+        r"\| [\d,.]+ \| [\d.]+ GiB \|", "", (out / "lookright.md").read_text(encoding="utf-8")
+    )  # speed, memory
+
+
+def test_fifty_kills_leave_what_none_leaves(tmp_path: Path, harness: Callable[..., Result]) -> None:
+    quick_grid("whole", tmp_path / "whole")
+    kills = quick_grid("killed", tmp_path / "killed")
+    assert len(kills) == 50 and len(set(kills)) > 5, "the kills did not fall in the middle of the grid"
+    expected = boards(tmp_path / "whole", tmp_path / "a", harness)
+    assert expected.count("gazetteer (min") > 40
+    for number, store in enumerate(sorted((tmp_path / "killed").iterdir())):
+        assert results(store) == results(tmp_path / "whole")
+        assert boards(store, tmp_path / f"b{number}", harness) == expected
+        assert not [path for path in (store / ".work").rglob("*") if path.is_file()]
+
+
+def test_fifty_processes_at_one_store_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+    quick_grid("crowd", tmp_path)
+    found = Store(tmp_path).by_task()["lookright"]
+    assert sorted(record.overrides["min_share"] for _, record in found) == [*(i / 100 for i in range(50)), 0.99]

@@ -11,6 +11,7 @@ from typing import Any
 from harness.board import Entry, entries, groups
 from harness.errors import UnknownName, UserError
 from harness.files import write_whole
+from harness.pages.bibtex import bibliography
 from harness.pages.content import Content, content
 from harness.pages.figures import Figure, figures
 from harness.pages.files import as_lines, csv_text, latex_text
@@ -44,22 +45,25 @@ def write_boards(options: BoardOptions) -> None:
     for task in options.tasks:
         if task not in known:
             raise UnknownName("task in the store", task, list(known))
-    written = {task: _write(task, known[task], options) for task in options.tasks or known}
-    write_whole(options.out / "index.html", index_page([_index_line(task, entries(known[task])) for task in known]))
+    boards = {task: entries(found) for task, found in known.items()}
+    written = {task: _write(task, known[task], boards[task], options) for task in options.tasks or known}
+    there = [task for task in known if (options.out / f"{task}.html").exists()]
+    write_whole(options.out / "index.html", index_page([_index_line(task, boards[task]) for task in there]))
     if options.json:
         print(json.dumps(written, indent=2, ensure_ascii=False))
     else:
         print("\n".join(str(options.out / f"{task}.{kind}") for task in written for kind in ("md", "html")))
 
 
-def _write(task: str, found: Sequence[tuple[Path, Record]], options: BoardOptions) -> Mapping[str, Any]:
+def _write(
+    task: str, found: Sequence[tuple[Path, Record]], boards: Mapping[str, Sequence[Entry]], options: BoardOptions
+) -> Mapping[str, Any]:
     """Write everything about a task; its board's lines."""
-    boards = entries(found)
     letters = {signature: groups(board) for signature, board in boards.items()}
     said, lines = content(task, boards, letters), as_lines(boards, letters)
     drawn = figures(said) if options.figures else []
     links = write_run_pages(found, boards, options.out, options.data) if options.run_pages else {}
-    _write_texts(options.out / task, said, drawn, lines, links)
+    _write_texts(options.out / task, said, drawn, lines, [record for _, record in found], links)
     for figure in (figure for section in drawn for figure in section):
         write_whole(options.out / figure.path("svg"), figure.svg)
         write_whole(options.out / figure.path("png"), figure.png)
@@ -71,6 +75,7 @@ def _write_texts(
     said: Content,
     drawn: Sequence[Sequence[Figure]],
     lines: Mapping[str, Any],
+    records: Sequence[Record],
     links: Mapping[str, str],
 ) -> None:
     texts = {
@@ -79,6 +84,7 @@ def _write_texts(
         "csv": csv_text(lines),
         "json": json.dumps(lines, indent=1, ensure_ascii=False) + "\n",
         "tex": latex_text(said),
+        "bib": bibliography(records),
     }
     for kind, text in texts.items():
         write_whole(out.with_name(f"{out.name}.{kind}"), text)

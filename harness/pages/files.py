@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from harness.board import Entry
@@ -32,7 +31,7 @@ def csv_text(boards: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 def as_lines(
     boards: Mapping[str, Sequence[Entry]], letters: Mapping[str, Sequence[str]]
 ) -> dict[str, list[dict[str, Any]]]:
-    """A task's boards as JSON values, by signature: means over seeds, and what each run reached."""
+    """A task's boards as JSON values, by signature: means over seeds, and the F1 of each run."""
     return {
         signature: [_line(signature, entry, group) for entry, group in zip(board, letters[signature], strict=True)]
         for signature, board in boards.items()
@@ -64,7 +63,6 @@ def _line(signature: str, entry: Entry, group: str) -> dict[str, Any]:
         },
         "labels": {name: entry.cell("labels", name) for name in test.labels},
         "slices": {name: entry.cell("slices", name) for name in test.slices},
-        "runs": [{"seed": r.seed, "cost": r.cost, "test": asdict(r.scores["test"])} for r in entry.records],
     }
 
 
