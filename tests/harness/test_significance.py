@@ -57,6 +57,18 @@ def test_equal_systems_are_called_different_in_at_most_a_twentieth_of_trials() -
     assert corrected / 300 < 0.08  # at most 0.05, but for the luck of 300 trials
 
 
+def test_a_board_of_equal_systems_has_one_group_in_19_of_20_trials() -> None:
+    """Holm's correction over all ten pairs of five systems that are the same but for luck."""
+    trials, apart = 200, 0
+    generator = np.random.default_rng(5)
+    for trial in range(trials):
+        gold = generator.integers(1, 4, 60)
+        tables = [np.stack([gold, gold, generator.binomial(gold, 0.6)], 1) for _ in range(5)]
+        corrected = holm(list(randomization_tests(tables, 400, seed=trial).values()))
+        apart += min(corrected) < 0.05
+    assert apart <= stats.binom.ppf(0.999, trials, 0.05)  # 20 of 200; ten are expected at most
+
+
 def test_a_real_difference_is_found_and_a_system_does_not_differ_from_itself() -> None:
     generator = np.random.default_rng(2)
     gold = generator.poisson(1.5, 300)
