@@ -49,7 +49,8 @@ class Progress:
 
     def stored(self, key: RunKey, record: Record, ran: bool) -> None:
         """A run is in the store: new, or from before."""
-        if (begun := self.running.pop(key, None)) and ran:
+        begun = self.running.pop(key, None)
+        if ran and begun is not None:
             self.took.append(time.monotonic() - begun)
         self.done += 1
         fit = record.cost["fit_seconds"]

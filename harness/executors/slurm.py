@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Sequence
@@ -50,6 +51,7 @@ class Slurm(Executor):
             import submitit
         except ImportError as error:
             raise MissingPackage('--on slurm needs the package submitit: pip install "harness[slurm]"') from error
+        logging.getLogger("submitit").setLevel(logging.ERROR)
         if self.cluster == "slurm" and not shutil.which("sbatch"):
             raise CardError(
                 "--on slurm: there is no sbatch here; start the command on a machine that submits to Slurm."

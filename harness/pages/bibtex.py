@@ -16,7 +16,7 @@ _JUDGED = (
     "Noreen, 1989. Computer-Intensive Methods for Testing Hypotheses: An Introduction. Wiley.",
     "Holm, 1979. A Simple Sequentially Rejective Multiple Test Procedure. Scandinavian Journal of Statistics.",
 )
-_SPECIAL = str.maketrans({char: f"\\{char}" for char in "&%$#_"})
+_SPECIAL = str.maketrans({char: f"\\{char}" for char in "&%$#_"} | dict.fromkeys("{}\\", ""))
 
 
 def bibliography(records: Iterable[Record]) -> str:
@@ -49,7 +49,7 @@ def _entry(citation: str, keys: dict[str, int]) -> str:
     title = match["title"]
     key = _key(f"{_plain(first)}{match['year']}{_plain(title.split()[0])}", keys)
     return _braced(
-        "misc", key, {"author": authors, "year": match["year"], "title": f"{{{title}}}", "howpublished": match["venue"]}
+        "misc", key, {"author": authors, "year": match["year"], "title": title, "howpublished": match["venue"]}
     )
 
 
@@ -64,10 +64,8 @@ def _plain(word: str) -> str:
 
 
 def _braced(kind: str, key: str, fields: dict[str, str]) -> str:
-    lines = [f"  {name} = {{{_balanced(value).translate(_SPECIAL)}}}," for name, value in fields.items()]
-    return "\n".join([f"@{kind}{{{key},", *lines, "}"])
-
-
-def _balanced(text: str) -> str:
-    """Text whose braces do not end the field it stands in."""
-    return text if text.startswith("{") and text.endswith("}") and text.count("{") == 1 else re.sub(r"[{}]", "", text)
+    """An entry; doubled braces keep a title's capitals."""
+    texts = {name: value.translate(_SPECIAL) for name, value in fields.items()}
+    if "title" in texts:
+        texts["title"] = f"{{{texts['title']}}}"
+    return "\n".join([f"@{kind}{{{key},", *(f"  {name} = {{{text}}}," for name, text in texts.items()), "}"])
