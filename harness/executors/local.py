@@ -29,13 +29,21 @@ class Local(Executor):
     """As many processes as cores, GPUs and memory hold of what a system says it needs; `--jobs` says another number."""
 
     def run(self, jobs: Sequence[Job]) -> Events:
-        needs = {job.key: job.resources() for job in jobs}
-        groups: dict[Resources, list[Job]] = {}
-        for job in jobs:
-            groups.setdefault(needs[job.key], []).append(job)
-        for need, group in sorted(groups.items(), key=lambda item: item[0].memory_gib):
+        for need, group in _alike(jobs):
             count = min(self.jobs or processes_for(need), len(group))
             yield from _here(group) if count == 1 else _side_by_side(group, count)
+
+
+def _alike(jobs: Sequence[Job]) -> list[tuple[Resources, list[Job]]]:
+    """The jobs that can go on side by side, those that need little first: each group with the most that one needs."""
+    groups: dict[tuple[bool, int, int], list[tuple[Resources, Job]]] = {}
+    for job in jobs:
+        need = job.resources()
+        groups.setdefault((need != Resources(), need.gpus, need.cores), []).append((need, job))
+    return [
+        (max((need for need, _ in group), key=lambda need: need.memory_gib), [job for _, job in group])
+        for _, group in sorted(groups.items())
+    ]
 
 
 def processes_for(need: Resources) -> int:
