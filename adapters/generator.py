@@ -67,7 +67,7 @@ class Generator(System):
     def resources(cls, settings: GeneratorSettings) -> Resources:
         """Those of vLLM's engine, which takes all cores; a server needs none of ours."""
         machine = settings.machine
-        if _is_hosted(settings):
+        if settings.backend == "openai":
             return needs(None, machine, fixed_gib=1, gib_per_billion=0)
         engine = 10 + machine.kv_cache_gib if settings.backend == "vllm" else 2
         return needs(settings.model, machine, engine, gib_per_billion=16, cores=len(usable_cores()))

@@ -16,8 +16,9 @@ def needs(model: Model | None, machine: Machine, fixed_gib: float, gib_per_billi
 
     What the settings of the machine say is taken instead. Without a model, on a server for example, it is little.
     """
-    on_gpu = model is not None and device_of(machine.device).type == "cuda"
-    gpus = machine.gpus if machine.gpus is not None else int(on_gpu)
+    gpus = machine.gpus
+    if gpus is None:
+        gpus = int(model is not None and device_of(machine.device).type == "cuda")
     size = _billions(model) if model else 0.0
     estimate = 4 + 2 * size if gpus else fixed_gib + gib_per_billion * size
     memory = machine.memory_gib or round(estimate, 1)

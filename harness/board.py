@@ -17,7 +17,7 @@ from harness.store import read_sums
 
 NONE = "–"
 LEVEL = 0.05
-_MOST_TESTED = 100  # systems of a board: all their pairs are tested in a minute
+MOST_TESTED = 100  # systems of a board: all their pairs are tested in a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,11 @@ class Entry:
     @property
     def first(self) -> Record:
         return self.records[0]
+
+    @property
+    def key(self) -> str:
+        """What no other line of the store has."""
+        return f"{self.first.system}/{self.first.identity}"
 
     @property
     def f1s(self) -> list[float]:
@@ -96,11 +101,11 @@ def entries(found: Sequence[tuple[Path, Record]]) -> dict[str, list[Entry]]:
 
     The same sentences in other documents are no pairs: they get a board of their own, named by its units.
     """
-    runs: dict[tuple[str, str], list[tuple[Path, Record]]] = defaultdict(list)
+    runs: dict[tuple[str, str, str], list[tuple[Path, Record]]] = defaultdict(list)
     for folder, record in found:
-        runs[record.scores["test"].signature, record.identity].append((folder, record))
+        runs[record.scores["test"].signature, record.identity, record.system].append((folder, record))
     boards: dict[str, dict[bytes, list[Entry]]] = defaultdict(lambda: defaultdict(list))
-    for (signature, _), members in sorted(runs.items()):
+    for (signature, *_), members in sorted(runs.items()):
         members.sort(key=lambda member: member[1].seed)
         tables = tuple(read_sums(folder) for folder, _ in members)
         entry = Entry(tuple(record for _, record in members), spread_of_sums(*tables), tables)
@@ -119,7 +124,7 @@ def groups(board: Sequence[Entry]) -> list[str]:
     Lines that see the gold have none, and no line of a board has that is too long to test all pairs.
     """
     tested = [entry for entry in board if not entry.first.sees_gold]
-    if len(tested) > _MOST_TESTED:
+    if len(tested) > MOST_TESTED:
         return [NONE] * len(board)
     tests = randomization_tests([mean_table(entry.tables) for entry in tested], exchanges_for(len(tested), LEVEL))
     corrected = holm(list(tests.values()))

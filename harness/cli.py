@@ -56,7 +56,9 @@ def run(
     task: Annotated[
         list[str] | None, typer.Option("--task", "-t", help="A task, or a shell pattern in quotes. May be repeated.")
     ] = None,
-    seeds: Annotated[str, typer.Option(help="A number of seeds from 120 on, or a list such as 120,121.")] = "1",
+    seeds: Annotated[
+        str, typer.Option(help="A number of seeds from 120 on, or a list such as 120,121. One by default.")
+    ] = "",
     preset: Preset = "",
     set: Set = None,
     data: Data = None,

@@ -51,11 +51,14 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a run needs of a machine while it is carried out. The default is next to nothing."""
+    """What a run needs of a machine while it is carried out."""
 
-    cores: int = 1
-    gpus: int = 0
-    memory_gib: float = 1.0
+    cores: int
+    gpus: int
+    memory_gib: float
+
+
+QUICK = Resources(cores=1, gpus=0, memory_gib=0.5)  # of what is done in a moment
 
 
 class System(ABC):
@@ -97,7 +100,7 @@ class System(ABC):
     @classmethod
     def resources(cls, settings: Any) -> Resources:
         """What a run with these settings needs, by an estimate: executors share machines out by it."""
-        return Resources()
+        return QUICK
 
     @classmethod
     def check(cls, settings: Any, sentences: Sequence[Sentence]) -> None:

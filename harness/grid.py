@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from harness.decode import policy_of
 from harness.errors import CardError, MissingData, MissingModel
 from harness.job import Job, dataset_of, forget_datasets
 from harness.runner import RunPlan
+from harness.store import RunKey
 from harness.system import ResolvedSystem, adapter_class, refuse_unused, resolve_system, settings_of, system_names
 from harness.task import TaskCard, is_task_key, task_card, task_names
 
@@ -20,16 +22,20 @@ FIRST_SEED = 120
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Every one of these systems on every one of these tasks, with every seed. Names may be shell patterns."""
+    """Every one of these systems on every one of these tasks, with every seed. Names may be shell patterns.
+
+    `checked` is whether its settings are known to be taken by some system of the grid that this is a part of.
+    """
 
     systems: Sequence[str]
     tasks: Sequence[str]
-    seeds: str = "1"
+    seeds: str = ""
     preset: str = ""
     set: dict[str, Any] = field(default_factory=dict)
     limit: int | None = None
     policy: str = "strict"
     save: bool = False
+    checked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +55,11 @@ def jobs_of(requests: Sequence[Request], place: Place) -> list[Job]:
     forget_datasets()
     needed = [_Needed(request) for request in requests]
     _refuse_missing(needed, place)
-    jobs = [job for one in needed for job in one.jobs(place)]
-    return list({job.key: job for job in jobs}.values())
+    found: dict[RunKey, Job] = {}
+    for job in (job for one in needed for job in one.jobs(place)):
+        first = found.setdefault(job.key, job)
+        found[job.key] = replace(first, keep_weights=first.keep_weights or job.keep_weights)
+    return list(found.values())
 
 
 def seeds_of(text: str) -> list[int]:
@@ -81,8 +90,9 @@ class _Needed:
         self.cards = [task_card(name, self.on_tasks) for name in tasks]
         names = dict.fromkeys(name for pattern in request.systems for name in system_names(pattern))
         self.systems = [resolve_system(name, request.preset, on_systems) for name in names]
-        refuse_unused(on_systems, request.preset, self.systems)
-        self.seeds = seeds_of(request.seeds)
+        if not request.checked:
+            refuse_unused(on_systems, request.preset, self.systems)
+        self.seeds = seeds_of(request.seeds or "1")
         self.policy = policy_of(request.policy)
 
     def jobs(self, place: Place) -> Iterator[Job]:
@@ -98,6 +108,7 @@ class _Needed:
             plan.check()
         key = plan.key()
         data = place.data.absolute() if place.data else None
+        root = Path(named).absolute() if (named := os.environ.get("HARNESS_DATA")) else None
         for seed in seeds:
             yield Job(
                 replace(key, seed=seed),
@@ -110,6 +121,7 @@ class _Needed:
                 self.request.limit,
                 self.request.save,
                 self.on_tasks,
+                root,
             )
 
 

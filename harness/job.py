@@ -24,7 +24,10 @@ from harness.task import TaskCard
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run to carry out, named by its `key`, into the store `runs`; `folder` is where its relative paths begin."""
+    """One run to carry out, named by its `key`, into the store `runs`; `folder` is where its relative paths begin.
+
+    `data_root` is what HARNESS_DATA says on the machine that the grid was started on.
+    """
 
     key: RunKey
     system: ResolvedSystem
@@ -36,6 +39,7 @@ class Job:
     limit: int | None = None
     keep_weights: bool = False
     task_overrides: dict[str, Any] = field(default_factory=dict)
+    data_root: Path | None = None
 
     @property
     def title(self) -> str:

@@ -70,11 +70,15 @@ def _flipped(bits: str, group: int) -> str:
 
 
 def mask_grids(board: Sequence[Entry]) -> list[MaskGrid]:
-    """The decoders of a board of which every configuration of two groups or more is there."""
-    found: dict[tuple[str, int], dict[str, Entry]] = defaultdict(dict)
+    """The decoders of a board of which every configuration of two groups or more is there, and none twice."""
+    found: dict[tuple[str, int], list[tuple[str, Entry]]] = defaultdict(list)
     for entry in board:
         if match := _NAME.search(entry.first.title):
             bits = match[1]
             name = entry.first.title.replace(match[0], f"-unmask-{'*' * len(bits)}", 1)
-            found[name, len(bits)].setdefault(bits, entry)
-    return [MaskGrid(name, entries) for (name, m), entries in sorted(found.items()) if m > 1 and len(entries) == 2**m]
+            found[name, len(bits)].append((bits, entry))
+    return [
+        MaskGrid(name, dict(lines))
+        for (name, m), lines in sorted(found.items())
+        if m > 1 and len(lines) == len(dict(lines)) == 2**m
+    ]

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.decode import Policy, decode
-from harness.outputs import RawOutput
+from harness.decode.text import named_texts
+from harness.outputs import RawOutput, Text
 from harness.scoring import Counts
 from harness.spans import Labeled, Span
 
@@ -40,7 +41,8 @@ def panel(gold: Sequence[Labeled], outputs: Sequence[RawOutput], labels: Mapping
         spans = [decode(output, one.sentence, labels, policy).spans for one, output in zip(gold, outputs, strict=True)]
         found[policy.value] = sum(map(_spans, gold, spans), Counts())
         if policy is Policy.STRICT:
-            found[STRING_BAG] = sum(map(_strings, gold, spans), Counts())
+            bags = [_bag(*both, labels) for both in zip(outputs, gold, spans, strict=True)]
+            found[STRING_BAG] = sum(map(_strings, gold, bags), Counts())
     return [_line(name, found[name]) for name in WHAT]
 
 
@@ -52,7 +54,16 @@ def _spans(gold: Labeled, spans: Sequence[Span]) -> Counts:
     return Counts(len(gold.spans), len(spans), len(set(gold.spans) & set(spans)))
 
 
-def _strings(gold: Labeled, spans: Sequence[Span]) -> Counts:
+def _bag(
+    output: RawOutput, one: Labeled, spans: Sequence[Span], labels: Mapping[str, str] | None
+) -> list[tuple[str, str]]:
+    """What was said of a sentence as texts: every item that a model wrote, or the texts of spans."""
+    if isinstance(output, Text):
+        return named_texts(output, labels)
+    return [(one.sentence.surface(span), span.label) for span in spans]
+
+
+def _strings(gold: Labeled, said: Sequence[tuple[str, str]]) -> Counts:
     wanted = Counter((gold.sentence.surface(span), span.label) for span in gold.spans)
-    given = Counter((gold.sentence.surface(span), span.label) for span in spans)
+    given = Counter(said)
     return Counts(wanted.total(), given.total(), (wanted & given).total())

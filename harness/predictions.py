@@ -47,6 +47,13 @@ def read_predictions(path: Path, sentences: Sequence[Sentence], layout: Layout, 
     return _from_columns(path, sentences, layout, scheme)
 
 
+def read_stored(path: Path, sentences: Sequence[Sentence]) -> list[RawOutput]:
+    """What a stored run said of the test sentences: in order, whatever their ids are by now."""
+    items = [(line, item) for line, item in json_items(path) if item["split"] == "test"]
+    pairs = zip(items, sentences, strict=True)
+    return [_output(path, line, item, sentence, Scheme.IOB2) for (line, item), sentence in pairs]
+
+
 def _from_columns(path: Path, sentences: Sequence[Sentence], layout: Layout, scheme: Scheme) -> list[RawOutput]:
     found: list[RawOutput] = []
     last = 0

@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -37,7 +37,8 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
         first = min(error.errors(), key=lambda one: one["type"] not in unknown)  # a missing key may be a misspelt one
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] in unknown:
-            raise UnknownName(f"key of {where}", key, known_keys(kind)) from None
+            plain = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
+            raise UnknownName(f"key of {where}", plain, known_keys(kind)) from None
         if first["type"] in ("missing", "missing_argument"):
             raise CardError(f"{where}: the key {key!r} is missing.") from None
         given = json.dumps(first["input"], default=str)
@@ -48,7 +49,8 @@ def known_keys(kind: type[Any], prefix: str = "") -> list[str]:
     """Every key of a settings class, nested ones with dots."""
     keys: list[str] = []
     for name, field in getattr(kind, "__pydantic_fields__", {}).items():
-        inner = known_keys(cast(type[Any], field.annotation), f"{prefix}{name}.")
+        of = get_args(field.annotation) if get_origin(field.annotation) is list else (field.annotation,)
+        inner = known_keys(cast(type[Any], of[0]), f"{prefix}{name}.")
         keys += inner or [f"{prefix}{name}"]
     return keys
 

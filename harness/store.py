@@ -66,15 +66,22 @@ class Store:
     def has(self, key: RunKey) -> bool:
         return (self.root / key.path / RECORD).exists()
 
+    def _write(self, path: Path, text: str) -> None:
+        try:
+            write_whole(path, text)
+        except StoreError as error:
+            raise self._unwritable(str(error.__cause__)) from error
+
+    def _unwritable(self, reason: str) -> StoreError:
+        return StoreError(f"The store {self.root} cannot be written ({reason}); --runs DIR names another.")
+
     def lock(self, key: RunKey) -> FileLock:
         """The lock of a run; the kernel lets go of it when its holder dies."""
         folder = self.root / ".locks"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(
-                f"The store {self.root} cannot be written ({error.strerror}); --runs DIR names another."
-            ) from error
+            raise self._unwritable(str(error.strerror)) from error
         return FileLock(folder / ("--".join(key.path.parts) + ".lock"))
 
     def work(self, key: RunKey) -> Path:
@@ -101,7 +108,7 @@ class Store:
         """Keep why a run failed."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         values = {"error": error, "trace": trace, "host": host, "at": now}
-        write_whole(self._failed(key), json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+        self._write(self._failed(key), json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
     def failure(self, key: RunKey) -> dict[str, str] | None:
         """Why a run failed: its error, trace, host and when (`at`); or None for one that did not."""
@@ -132,7 +139,7 @@ class Store:
         """A word in the store by which others can tell that they see the same one."""
         path = self.root / ".mark"
         if not path.exists():
-            write_whole(path, uuid.uuid4().hex)
+            self._write(path, uuid.uuid4().hex)
         return path.read_text(encoding="ascii")
 
     def has_mark(self, mark: str) -> bool:

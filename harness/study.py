@@ -29,8 +29,8 @@ from pydantic.dataclasses import dataclass
 from harness.errors import CardError
 from harness.grid import Request
 from harness.settings import CLOSED, NAME, build, flat, read_toml
-from harness.system import system_names
-from harness.task import task_names
+from harness.system import MACHINE, refuse_unused, resolve_system, system_names
+from harness.task import is_task_key, task_names
 
 Names = Annotated[list[str], Field(min_length=1)]
 
@@ -74,15 +74,28 @@ def requests_for(path: Path | None, asked: Request) -> list[Request]:
         return [asked]
     _refuse_beside(path, asked)
     study = build(Study, read_toml(path), f"the study {path}")
-    found = [_narrowed(runs.request(), asked) for runs in study.runs]
+    found = [_narrowed(replace(request, set=request.set | asked.set), asked) for request in _checked(study)]
     chosen = [request for request in found if request.systems and request.tasks]
     if not chosen:
         raise CardError(f"The study {path} has no run of {' or '.join((*asked.systems, *asked.tasks))}.")
     return chosen
 
 
+def _checked(study: Study) -> list[Request]:
+    """Its grids, each with settings that some system of it takes: a part of it may be without."""
+    found = [runs.request() for runs in study.runs]
+    for request in found:
+        on_systems = {key: value for key, value in request.set.items() if not is_task_key(key)}
+        names = [name for pattern in request.systems for name in system_names(pattern)]
+        systems = [resolve_system(name, request.preset, on_systems) for name in names]
+        refuse_unused(on_systems, request.preset, systems)
+    return [replace(request, checked=True) for request in found]
+
+
 def _refuse_beside(path: Path, asked: Request) -> None:
-    plain = Request(asked.systems, asked.tasks)
+    """Raise CardError for options that change results; those of the machine may stand beside a study."""
+    machine = {key: value for key, value in asked.set.items() if key.split(".")[0] == MACHINE}
+    plain = Request(asked.systems, asked.tasks, set=machine)
     given = [one.name for one in fields(Request) if getattr(asked, one.name) != getattr(plain, one.name)]
     if given:
         options = " and ".join(f"--{name}" for name in given)

@@ -210,7 +210,7 @@ def test_boards_are_rebuilt_from_the_store_alone(grid: Path, tmp_path: Path, har
     assert harness("leaderboard", "--runs", grid, "--out", tmp_path / "a").code == 0
     assert harness("leaderboard", "--runs", grid, "--out", tmp_path / "b").code == 0
     written = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()]
-    assert {path.suffix for path in written} == {".md", ".html", ".csv", ".json", ".tex", ".svg", ".png"}
+    assert {path.suffix for path in written} == {".md", ".html", ".csv", ".json", ".tex", ".bib", ".svg", ".png"}
     for path in written:
         assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes(), path
     board = (tmp_path / "a/lookright.md").read_text(encoding="utf-8")

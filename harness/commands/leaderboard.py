@@ -42,6 +42,8 @@ def write_boards(options: BoardOptions) -> None:
         raise UserError(
             f"The store {options.runs} has no finished run yet; harness run fills it, --runs DIR names another."
         )
+    if "index" in known:
+        raise UserError("No task may be called index: the page of that name leads to all boards.")
     for task in options.tasks:
         if task not in known:
             raise UnknownName("task in the store", task, list(known))

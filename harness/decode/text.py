@@ -43,6 +43,13 @@ def decode_text(output: Text, sentence: Sentence, labels: Mapping[str, str] | No
     return Decoded(tuple(sorted(placing.spans)), {name: count for name, count in report.items() if count})
 
 
+def named_texts(output: Text, labels: Mapping[str, str] | None) -> list[tuple[str, str]]:
+    """The text and the label of every item that a response holds, wherever it may stand; unknown labels as written."""
+    items, _ = parse(output.text, output.format)
+    found = _labels_of(items, labels)
+    return [(item.text, label or item.label) for item, label in zip(items, found, strict=True)]
+
+
 def _labels_of(items: Sequence[Item], labels: Mapping[str, str] | None) -> list[str | None]:
     """The label that each item names; None for no label of the task."""
     if labels is None:

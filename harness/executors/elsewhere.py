@@ -18,6 +18,8 @@ def work_elsewhere(job: Job, mark: str) -> Outcome:
     quiet_libraries()
     with contextlib.suppress(OSError):  # a folder that is not shared holds nothing that the job needs
         os.chdir(job.folder)
+    if job.data_root:
+        os.environ["HARNESS_DATA"] = str(job.data_root)
     store = Store(job.runs)
     if store.has_mark(mark):
         return work(job, store)

@@ -9,19 +9,22 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from collections import deque
 from collections.abc import Sequence
 from queue import SimpleQueue
 
 import psutil
 
-from harness.contracts import Resources
+from harness.contracts import QUICK, Resources
 from harness.environment import gpus, usable_cores
+from harness.errors import CardError
 from harness.executors import Executor
 from harness.job import Events, Job, Outcome, Started, work
 from harness.store import Store
 
 _SHARE = 0.8  # of the free memory, to be given away
+_THREADS = "OMP_NUM_THREADS"  # which torch and MKL go by
 _LINES = 20  # of what a process said last, kept where it died
 
 
@@ -29,9 +32,17 @@ class Local(Executor):
     """As many processes as cores, GPUs and memory hold of what a system says it needs; `--jobs` says another number."""
 
     def run(self, jobs: Sequence[Job]) -> Events:
+        if self.target:
+            raise CardError(
+                f"--on local takes nothing behind a colon, not {self.target!r}; --jobs says how many at once."
+            )
         for need, group in _alike(jobs):
-            count = min(self.jobs or processes_for(need), len(group))
-            yield from _here(group) if count == 1 else _side_by_side(group, count)
+            quick = need == QUICK
+            count = min(self.jobs or (1 if quick else processes_for(need)), len(group))
+            if len(jobs) == 1 or (quick and count == 1):
+                yield from _here(group, progress=len(jobs) == 1 and sys.stderr.isatty())
+            else:  # also one at a time: a process that dies takes one run with it, and not the grid
+                yield from _side_by_side(group, count)
 
 
 def _alike(jobs: Sequence[Job]) -> list[tuple[Resources, list[Job]]]:
@@ -39,7 +50,7 @@ def _alike(jobs: Sequence[Job]) -> list[tuple[Resources, list[Job]]]:
     groups: dict[tuple[bool, int, int], list[tuple[Resources, Job]]] = {}
     for job in jobs:
         need = job.resources()
-        groups.setdefault((need != Resources(), need.gpus, need.cores), []).append((need, job))
+        groups.setdefault((need != QUICK, need.gpus, need.cores), []).append((need, job))
     return [
         (max((need for need, _ in group), key=lambda need: need.memory_gib), [job for _, job in group])
         for _, group in sorted(groups.items())
@@ -48,8 +59,6 @@ def _alike(jobs: Sequence[Job]) -> list[tuple[Resources, list[Job]]]:
 
 def processes_for(need: Resources) -> int:
     """How many runs that need this much fit on this machine at once, at least one."""
-    if need == Resources():  # what is done in a moment is not worth a process
-        return 1
     limits = [
         len(usable_cores()) // max(1, need.cores),
         int(_SHARE * psutil.virtual_memory().available / 2**30 / need.memory_gib),
@@ -59,10 +68,10 @@ def processes_for(need: Resources) -> int:
     return max(1, min(limits))
 
 
-def _here(jobs: Sequence[Job]) -> Events:
+def _here(jobs: Sequence[Job], progress: bool) -> Events:
     for job in jobs:
         yield Started(job.key)
-        yield work(job, Store(job.runs), progress=len(jobs) == 1)
+        yield work(job, Store(job.runs), progress)
 
 
 def _side_by_side(jobs: Sequence[Job], count: int) -> Events:
@@ -77,7 +86,10 @@ def _side_by_side(jobs: Sequence[Job], count: int) -> Events:
             except IndexError:
                 break
             events.put(Started(job.key))
-            events.put(worker.ask(job))
+            try:
+                events.put(worker.ask(job))
+            except Exception as error:  # of this machine: no process, no pipe
+                events.put(Outcome(job.key, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc()))
 
     threads = [threading.Thread(target=serve, args=[worker], daemon=True) for worker in workers]
     try:
@@ -108,15 +120,16 @@ class _Worker:
         self.ended = False
 
     def ask(self, job: Job) -> Outcome:
+        message = job.to_json() + "\n"
         process = self.process if self.process and self.process.poll() is None else self._start()
         assert process.stdin and process.stdout
         try:
-            process.stdin.write(job.to_json() + "\n")
+            process.stdin.write(message)
             process.stdin.flush()
             if line := process.stdout.readline():
                 return Outcome.from_json(line)
-        except (OSError, ValueError):  # it died while it was written to
-            pass
+        except (OSError, ValueError):  # it died while it was written to, or in the middle of its answer
+            process.kill()
         return Outcome(job.key, error=_death(process.wait()), trace=self._last_words())
 
     def kill(self) -> None:
@@ -136,11 +149,11 @@ class _Worker:
 
     def _start(self) -> subprocess.Popen[str]:
         self._release()
-        environment = os.environ | {name: str(len(self.cores)) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        environment = os.environ | {_THREADS: self._threads()}
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "harness.executors.worker", ",".join(map(str, self.cores))],
+            [sys.executable, "-P", "-m", "harness.executors.worker", ",".join(map(str, self.cores))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.said,
@@ -151,6 +164,11 @@ class _Worker:
         if self.ended:
             self.process.kill()
         return self.process
+
+    def _threads(self) -> str:
+        """One for each core, or fewer where the user said so."""
+        asked = os.environ.get(_THREADS, "")
+        return str(min(len(self.cores), int(asked) if asked.isdigit() else len(self.cores)))
 
     def _last_words(self) -> str:
         self.said.seek(0)
@@ -163,4 +181,5 @@ def _death(code: int) -> str:
     if code >= 0:
         return f"The process of this run ended with exit code {code}."
     hint = ": the machine may be out of memory; --jobs 1 needs the least" if -code == signal.SIGKILL else ""
-    return f"The process of this run was ended by {signal.Signals(-code).name}{hint}."
+    named = {one.value: one.name for one in signal.Signals}
+    return f"The process of this run was ended by {named.get(-code, f'signal {-code}')}{hint}."

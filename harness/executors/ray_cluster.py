@@ -7,7 +7,8 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from harness.errors import MissingPackage, ServerError
+from harness.contracts import Resources
+from harness.errors import CardError, MissingPackage, ServerError
 from harness.executors import Executor
 from harness.executors.elsewhere import work_elsewhere
 from harness.job import Events, Job, Outcome, Started
@@ -23,9 +24,14 @@ class RayCluster(Executor):
         ray = _ray()
         _connect(ray, self.target)
         mark = Store(jobs[0].runs).mark()
-        left = list(reversed(jobs))
         under_way: dict[Any, Job] = {}
         try:
+            left = []
+            for job in reversed(jobs):
+                if lack := _lack(ray, job.resources()):
+                    yield Outcome(job.key, error=lack)
+                else:
+                    left.append(job)
             while left or under_way:
                 while left and (not self.jobs or len(under_way) < self.jobs):
                     job = left.pop()
@@ -53,6 +59,10 @@ def _ray() -> Any:
 
 
 def _connect(ray: Any, address: str) -> None:
+    if "://" in address:
+        raise CardError(
+            f"--on ray:{address}: name the cluster's own address, HOST:PORT, on a machine that is part of it."
+        )
     options = {"log_to_driver": False, "logging_level": "error"}
     try:
         if address:
@@ -69,8 +79,28 @@ def _connect(ray: Any, address: str) -> None:
 
 def _knock(address: str) -> None:
     """Raise OSError or ValueError where nobody listens: Ray itself would wait for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.rpartition(":")
     socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _lack(ray: Any, need: Resources) -> str:
+    """Why no machine of the cluster can hold a run, where that is so: Ray would wait for one without a word."""
+    held = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for node in held:
+        if (
+            node.get("CPU", 0) >= need.cores
+            and node.get("GPU", 0) >= need.gpus
+            and node.get("memory", 0) >= _bytes(need)
+        ):
+            return ""
+    return (
+        f"No machine of the Ray cluster has {need.cores} cores, {need.gpus} GPUs and {need.memory_gib} GiB at once; "
+        "--set machine.cores=N, machine.gpus=N and machine.memory_gib=N say what a run needs."
+    )
+
+
+def _bytes(need: Resources) -> int:
+    return int(need.memory_gib * 2**30)
 
 
 def _submit(ray: Any, job: Job, mark: str) -> Any:
@@ -80,7 +110,7 @@ def _submit(ray: Any, job: Job, mark: str) -> Any:
         num_returns="streaming",
         num_cpus=need.cores,
         num_gpus=need.gpus,
-        memory=int(need.memory_gib * 2**30),
+        memory=_bytes(need),
         max_retries=_RETRIES,
     )
     return task.remote(job.to_json(), mark)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from harness.contracts import Resources
-from harness.errors import CardError, MissingPackage
+from harness.errors import CardError, MissingPackage, ServerError
 from harness.executors import Executor
 from harness.executors.elsewhere import work_elsewhere
 from harness.job import Events, Job, Outcome, Started
@@ -35,13 +35,16 @@ class Slurm(Executor):
         for job in jobs:
             groups.setdefault(job.resources(), []).append(job)
         under_way: dict[Any, Job] = {}
-        for need, group in groups.items():
-            executor = self._executor(submitit, store, need)
-            with executor.batch():
-                handles = [executor.submit(Work(), job.to_json(), store.mark()) for job in group]
-            under_way |= dict(zip(handles, group, strict=True))
         try:
+            for need, group in groups.items():
+                executor = self._executor(submitit, store, need)
+                with executor.batch():
+                    handles = [executor.submit(Work(), job.to_json(), store.mark()) for job in group]
+                under_way |= dict(zip(handles, group, strict=True))
             yield from _watched(under_way)
+        except submitit.core.utils.FailedJobError as error:
+            said = " ".join(str(error).split())
+            raise ServerError(f"Slurm did not take the jobs of --on slurm:{self.target}: {said}") from error
         finally:
             for handle in under_way:
                 handle.cancel(check=False)

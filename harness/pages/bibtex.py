@@ -45,7 +45,7 @@ def _entry(citation: str, keys: dict[str, int]) -> str:
     if not match:
         return _braced("misc", _key("cited", keys), {"note": line})
     authors = re.sub(r" et al\.?$", " and others", match["authors"]).replace(", ", " and ")
-    first = re.split(r" and |,", authors)[0].split()[-1]
+    first = (re.split(r" and |,", authors)[0].split() or ["cited"])[-1]
     title = match["title"]
     key = _key(f"{_plain(first)}{match['year']}{_plain(title.split()[0])}", keys)
     return _braced(

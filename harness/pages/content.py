@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.board import LEVEL, NONE, Entry
+from harness.board import LEVEL, MOST_TESTED, NONE, Entry
 from harness.breakdown import ERRORS
 from harness.decode.text import ITEM, LOST, PLACED
 from harness.mask_grids import Gain, MaskGrid, mask_grids
@@ -19,10 +19,14 @@ _LABELS = 12  # most frequent labels shown
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What a reader sees, and what a column is sorted by: the text itself, where there is no number."""
+    """What a reader sees, and what a column is sorted by: the text itself, where there is no number.
+
+    `key` is that of the entry whose name it is.
+    """
 
     text: str
     value: float | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +137,27 @@ def _main(board: Sequence[Entry], letters: Sequence[str], ceilings: str) -> Tabl
     rows = []
     for place, (entry, group) in enumerate(zip(board, letters, strict=True), 1):
         cells = [of(entry) for _, of in columns]
-        rows.append([Cell(str(place), place), Cell(flagged(entry)), cells[0], Cell(group), *cells[1:]])
+        rows.append([Cell(str(place), place), Cell(flagged(entry), key=entry.key), cells[0], Cell(group), *cells[1:]])
     head = ["", "system", "F1", "group", *(name for name, _ in columns[1:])]
     note = (
         "F1 is the micro F1 of exact spans on the test split, in percent: the mean over seeds. ± seeds is its standard "
         "deviation over seeds on this test set, ± sample that over test sets like this one with these runs. The "
-        "interval is the 95% bootstrap interval over test sentences, or documents where there are any. Systems that "
-        "share a letter could not be told apart: paired approximate randomization of every pair, "
+        "interval is the 95% bootstrap interval over test sentences, or documents where there are any."
+    )
+    said = " ".join(part for part in (note, _grouped(board, letters), ceilings) if part)
+    return Table("board", "", head, rows, said)
+
+
+def _grouped(board: Sequence[Entry], letters: Sequence[str]) -> str:
+    """What the letters mean."""
+    if set(letters) == {NONE}:
+        return (
+            f"There are no rank groups: all pairs of up to {MOST_TESTED} systems are tested." if len(board) > 1 else ""
+        )
+    return (
+        "Systems that share a letter could not be told apart: paired approximate randomization of every pair, "
         f"{exchanges_for(len(board), LEVEL):,} exchanges, Holm's correction, level {LEVEL}."
     )
-    return Table("board", "", head, rows, f"{note} {ceilings}".strip())
 
 
 def _f1(entry: Entry) -> Cell:
@@ -167,7 +182,8 @@ def _masks(grid: MaskGrid) -> Table:
     note = (
         "Each row compares pairs of configurations that differ in nothing else: the mean difference of their F1, its "
         "standard deviation over pairs, and the p-value of a paired t-test, two-sided for a group, one-sided for the "
-        "last row, which asks whether later groups gain more. It knows nothing of the test set's size or of seeds."
+        "last row, which asks whether later groups gain more; its pairs share configurations, so its p-value errs "
+        "on the safe side. None of them knows the test set's size or the seeds."
     )
     if bits := grid.chosen():
         note += f" Chosen by validation: {bits}, with a test F1 of {grid.entries[bits].f1:.2f}."
@@ -180,19 +196,19 @@ def _nearest(group: int, groups: int) -> str:
 
 
 def _gain(name: str, gain: Gain) -> list[Cell]:
-    p = NONE if math.isnan(gain.p) else f"{gain.p:.4f}"
+    p = None if math.isnan(gain.p) else gain.p
     return [
         Cell(name),
         number(gain.mean, "+.2f"),
         number(gain.deviation, ".2f"),
-        Cell(p, gain.p),
+        number(p, ".4f"),
         number(gain.pairs, "d"),
     ]
 
 
 def _cells(board: Sequence[Entry], table: str, names: Sequence[str], name: str, title: str, note: str = "") -> Table:
     head = ["system", *(one.removeprefix("cue-distance:") for one in names)]
-    rows = [[Cell(e.first.title), *(number(e.cell(table, one), ".1f") for one in names)] for e in board]
+    rows = [[Cell(e.first.title, key=e.key), *(number(e.cell(table, one), ".1f") for one in names)] for e in board]
     golds = [getattr(board[0].first.scores["test"], table)[one]["gold"] for one in names]
     return Table(name, title, head, rows, note, [[Cell("gold spans"), *(number(gold, ",.0f") for gold in golds)]])
 
@@ -207,7 +223,7 @@ def _errors(board: Sequence[Entry]) -> Table:
         runs = scores[entry.first.identity]
         counts = [statistics.fmean(run.errors[name] for run in runs) for name in ERRORS]
         counts += [statistics.fmean(run.decoding.get(name, 0) for run in runs) for name in repairs]
-        rows.append([Cell(entry.first.title), *(number(count, ",.0f") for count in counts)])
+        rows.append([Cell(entry.first.title, key=entry.key), *(number(count, ",.0f") for count in counts)])
     return Table("errors", "Errors", ["system", *ERRORS, *repairs], rows)
 
 
@@ -221,7 +237,7 @@ def _responses(board: Sequence[Entry]) -> Table:
         parsed = total - items["unparseable"]
         rows.append(
             [
-                Cell(entry.first.title),
+                Cell(entry.first.title, key=entry.key),
                 number(total, ",.0f"),
                 _share(parsed, total),
                 _share(sum(items[name] for name in PLACED), total),

@@ -10,14 +10,12 @@ from typing import Any
 
 from harness.board import NONE, Entry
 from harness.breakdown import ERRORS, RIGHT, Pair, pairs
-from harness.columns import Layout
 from harness.files import write_whole
-from harness.pages.content import Cell, Table, flagged, number
+from harness.pages.content import Cell, Table, number
 from harness.pages.html import render
 from harness.panel import WHAT, panel
-from harness.predictions import read_predictions, spans_json
+from harness.predictions import read_stored, spans_json
 from harness.record import Record
-from harness.schemes import Scheme
 from harness.spans import Labeled
 from harness.store import PREDICTIONS, read_rows
 from harness.stored import test_gold, test_spans
@@ -39,29 +37,30 @@ class _Run:
 def write_run_pages(
     found: Sequence[tuple[Path, Record]], boards: Mapping[str, Sequence[Entry]], out: Path, data: Path | None
 ) -> dict[str, str]:
-    """Write a page for every run of a task below `out`; from a system's name on the board to its first run's page.
+    """Write a page for every run of a task below `out`; from a line's key to its first run's page.
 
     Sentences are shown where their files are at hand: those of embedded tasks, or in `data`.
     """
-    folders = {(record.identity, record.seed): folder for folder, record in found}
+    folders = {(record.system, record.identity, record.seed): folder for folder, record in found}
     links: dict[str, str] = {}
     for board in boards.values():
         runs = [
-            _Run(entry, record, folder, _page(record), _right(folder))
+            _Run(entry, record, folder, _page(record, folder), _right(folder))
             for entry in board
             for record in entry.records
-            for folder in [folders[record.identity, record.seed]]
+            for folder in [folders[record.system, record.identity, record.seed]]
         ]
         gold = test_gold(runs[0].record, data)
         for run in runs:
             write_whole(out / run.page, _run_page(run, runs, gold))
-            for name in (run.record.title, flagged(run.entry)):
-                links.setdefault(name, run.page)
+            links.setdefault(run.entry.key, run.page)
     return links
 
 
-def _page(record: Record) -> str:
-    return f"runs/{record.task}/{record.identity}-seed-{record.seed}.html"
+def _page(record: Record, folder: Path) -> str:
+    """Its page below the boards' folder: named as its folder in the store is."""
+    system, identity = folder.parts[-3:-1]
+    return f"runs/{record.task}/{system}-{identity}-seed-{record.seed}.html"
 
 
 def _right(folder: Path) -> str:
@@ -76,7 +75,7 @@ def _run_page(run: _Run, runs: Sequence[_Run], gold: Sequence[Labeled]) -> str:
     if gold:
         said = test_spans(run.folder)
         found = [pairs(one.spans, spans) for one, spans in zip(gold, said, strict=True)]
-        outputs = read_predictions(run.folder / PREDICTIONS, [one.sentence for one in gold], Layout(), Scheme.IOB2)
+        outputs = read_stored(run.folder / PREDICTIONS, [one.sentence for one in gold])
         tables += [_confusions(found), _panel_table(panel(gold, outputs, run.record.labels))]
         sentences = [_sentence(*both) for both in zip(gold, found, strict=True)]
     others = [other for other in runs if other.entry is not run.entry and other.record is other.entry.first]

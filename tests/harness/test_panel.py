@@ -19,8 +19,9 @@ from seqeval.scheme import IOB2
 from conftest import Result
 from harness.decode import decode_tags
 from harness.mask_grids import MaskGrid, mask_grids
-from harness.outputs import Spans, Tags
+from harness.outputs import Spans, Tags, Text
 from harness.panel import panel
+from harness.responses import Format
 from harness.spans import Labeled, Sentence, Span
 
 TAGS = st.lists(st.sampled_from(["O", "B-A", "I-A", "B-B", "I-B"]), min_size=1, max_size=8)
@@ -61,6 +62,14 @@ def test_a_bag_of_strings_does_not_ask_where() -> None:
     assert (found["strict"], found["string-bag"]) == (0.0, 100.0)
     twice = by_scorer(gold, [Spans((Span(0, 1, "LOC"), Span(2, 3, "LOC")))])
     assert twice["string-bag"] == pytest.approx(100 * 2 / 3)  # the bag counts how often
+
+
+def test_what_a_model_wrote_beside_the_sentence_is_in_the_bag() -> None:
+    gold = [Labeled(Sentence("s", ("Rome",)), (Span(0, 1, "LOC"),))]
+    written = Text("Rome:location;Paris:location;Rome:location", Format.LISTING)
+    found = {line.scorer: line for line in panel(gold, [written], {"LOC": "location"})}
+    assert found["strict"].precision == 100.0  # what could not be placed is a class of items, and no span
+    assert found["string-bag"].precision == pytest.approx(100 / 3)
 
 
 def test_score_prints_the_panel(tmp_path: Path, harness: Callable[..., Result]) -> None:
