@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from harness.contracts import Context, Cost, System
+from harness.contracts import QUICK, Context, Cost, Resources, System
 from harness.outputs import RawOutput, Spans
 from harness.settings import CLOSED
 from harness.spans import Labeled, Sentence, Span
@@ -35,6 +35,10 @@ class Gazetteer(System):
         super().__init__(settings, context)
         self.entries: dict[tuple[str, ...], str] = {}
         self.longest = 0
+
+    @classmethod
+    def resources(cls, settings: Settings) -> Resources:
+        return QUICK
 
     def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:
         seen: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from harness.contracts import GoldSystem
+from harness.contracts import QUICK, GoldSystem, Resources
 from harness.errors import UserError
 from harness.outputs import RawOutput, Tags, Text
 from harness.responses import Format, names_of, write
@@ -28,6 +28,10 @@ class Oracle(GoldSystem):
     """Writes the gold as tags or as a response. It is given the gold through `answer`; its records say so."""
 
     settings_type: ClassVar[type[Settings]] = Settings
+
+    @classmethod
+    def resources(cls, settings: Settings) -> Resources:
+        return QUICK
 
     def answer(self, gold: Sequence[Labeled]) -> list[RawOutput]:
         if self.settings.format != "tags":

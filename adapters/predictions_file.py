@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass
 
 from harness.columns import Layout
-from harness.contracts import System
+from harness.contracts import QUICK, Resources, System
 from harness.outputs import RawOutput
 from harness.predictions import read_predictions
 from harness.schemes import Scheme
@@ -33,6 +33,10 @@ class PredictionsFile(System):
 
     settings_type: ClassVar[type[Settings]] = Settings
     scored_splits: ClassVar[tuple[str, ...]] = ("test",)
+
+    @classmethod
+    def resources(cls, settings: Settings) -> Resources:
+        return QUICK
 
     @classmethod
     def missing(cls, settings: Settings) -> str:

@@ -58,7 +58,7 @@ class Resources:
     memory_gib: float
 
 
-QUICK = Resources(cores=1, gpus=0, memory_gib=0.5)  # of what is done in a moment
+QUICK = Resources(cores=1, gpus=0, memory_gib=0.5)  # of what is done in a moment, and not worth a process
 
 
 class System(ABC):
@@ -100,7 +100,7 @@ class System(ABC):
     @classmethod
     def resources(cls, settings: Any) -> Resources:
         """What a run with these settings needs, by an estimate: executors share machines out by it."""
-        return QUICK
+        return Resources(cores=1, gpus=0, memory_gib=1.0)
 
     @classmethod
     def check(cls, settings: Any, sentences: Sequence[Sentence]) -> None:

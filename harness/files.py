@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -95,4 +96,6 @@ def write_whole(path: Path, content: str | bytes) -> None:
             os.fsync(stream.fileno())
         aside.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise StoreError(f"{path} cannot be written ({error.strerror}); --out DIR names another folder.") from error

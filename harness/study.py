@@ -26,8 +26,9 @@ from typing import Annotated, Any
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from harness.errors import CardError
-from harness.grid import Request
+from harness.decode import policy_of
+from harness.errors import CardError, UserError
+from harness.grid import Request, seeds_of
 from harness.settings import CLOSED, NAME, build, flat, read_toml
 from harness.system import MACHINE, refuse_unused, resolve_system, system_names
 from harness.task import is_task_key, task_names
@@ -74,22 +75,30 @@ def requests_for(path: Path | None, asked: Request) -> list[Request]:
         return [asked]
     _refuse_beside(path, asked)
     study = build(Study, read_toml(path), f"the study {path}")
-    found = [_narrowed(replace(request, set=request.set | asked.set), asked) for request in _checked(study)]
+    found = [_narrowed(replace(request, set=request.set | asked.set), asked) for request in _checked(path, study)]
     chosen = [request for request in found if request.systems and request.tasks]
     if not chosen:
         raise CardError(f"The study {path} has no run of {' or '.join((*asked.systems, *asked.tasks))}.")
     return chosen
 
 
-def _checked(study: Study) -> list[Request]:
+def _checked(path: Path, study: Study) -> list[Request]:
     """Its grids, each with settings that some system of it takes: a part of it may be without."""
-    found = [runs.request() for runs in study.runs]
-    for request in found:
-        on_systems = {key: value for key, value in request.set.items() if not is_task_key(key)}
-        names = [name for pattern in request.systems for name in system_names(pattern)]
-        systems = [resolve_system(name, request.preset, on_systems) for name in names]
-        refuse_unused(on_systems, request.preset, systems)
-    return [replace(request, checked=True) for request in found]
+    found = []
+    for number, runs in enumerate(study.runs, 1):
+        request = runs.request()
+        try:
+            on_systems = {key: value for key, value in request.set.items() if not is_task_key(key)}
+            names = [name for pattern in request.systems for name in system_names(pattern)]
+            refuse_unused(on_systems, request.preset, [resolve_system(n, request.preset, on_systems) for n in names])
+            seeds_of(request.seeds)
+            policy_of(request.policy)
+            for pattern in request.tasks:
+                task_names(pattern)
+        except UserError as error:
+            raise CardError(f"{path}, runs {number}: {error}") from error
+        found.append(replace(request, checked=True))
+    return found
 
 
 def _refuse_beside(path: Path, asked: Request) -> None:

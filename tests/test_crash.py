@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 import signal
@@ -24,7 +25,8 @@ GRID = ["run", "-s", "gazetteer", "-s", "smollm2-unmask-0?", "-t", "lookright"]
 def start(runs: Path, decoder: Path, stderr: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     options = tiny(decoder, "train.epochs=8", "machine.checkpoint_minutes=0.0001")
     command = [sys.executable, "-m", "harness", *GRID, "--runs", str(runs), *options]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also where the tests run in a background
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr, preexec_fn=heard)
 
 
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tiny_decoder: Path, tmp_path: Path) -> None:

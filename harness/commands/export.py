@@ -22,6 +22,8 @@ def export_run(runs: Path, name: str, out: Path) -> None:
     """Write the folder and print what is in it. Raises UserError for a run nobody knows, and for a folder in use."""
     folder = Store(runs).find(name)
     record = read_record(folder)
+    if record.sees_gold:
+        raise UserError(f"{record.title} is given the gold: its results say nothing of a model, and are not exported.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is there already and not empty; --out DIR names another folder.")
     write_whole(out / "README.md", model_card(record))

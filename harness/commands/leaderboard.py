@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,17 +45,25 @@ def write_boards(options: BoardOptions) -> None:
         )
     if "index" in known:
         raise UserError("No task may be called index: the page of that name leads to all boards.")
-    for task in options.tasks:
-        if task not in known:
-            raise UnknownName("task in the store", task, list(known))
+    if options.data and not options.data.is_dir():
+        raise UserError(f"--data {options.data} is no folder; it must be the one that holds the files of the tasks.")
+    chosen = _matching(options.tasks, list(known))
     boards = {task: entries(found) for task, found in known.items()}
-    written = {task: _write(task, known[task], boards[task], options) for task in options.tasks or known}
+    written = {task: _write(task, known[task], boards[task], options) for task in chosen}
     there = [task for task in known if (options.out / f"{task}.html").exists()]
     write_whole(options.out / "index.html", index_page([_index_line(task, boards[task]) for task in there]))
     if options.json:
         print(json.dumps(written, indent=2, ensure_ascii=False))
     else:
         print("\n".join(str(options.out / f"{task}.{kind}") for task in written for kind in ("md", "html")))
+
+
+def _matching(patterns: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The tasks of the store that match a pattern; all of them without patterns. Raises UnknownName."""
+    for pattern in patterns:
+        if not fnmatch.filter(known, pattern):
+            raise UnknownName("task in the store", pattern, known)
+    return [task for task in known if not patterns or any(fnmatch.fnmatch(task, pattern) for pattern in patterns)]
 
 
 def _write(
@@ -95,5 +104,5 @@ def _write_texts(
 def _index_line(task: str, boards: Mapping[str, Sequence[Entry]]) -> IndexLine:
     board = next(iter(boards.values()))
     ranked = [entry for entry in board if not entry.first.sees_gold] or board
-    runs = sum(len(entry.records) for entry in board)
-    return IndexLine(task, task, ranked[0].first.title, f"{ranked[0].f1:.2f}", len(board), runs)
+    runs = sum(len(entry.records) for entry in ranked)
+    return IndexLine(task, task, ranked[0].first.title, f"{ranked[0].f1:.2f}", len(ranked), runs)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 
 from harness.board import entries
 from harness.commands.quiet import quiet_libraries
@@ -39,16 +42,33 @@ def run_grid(requests: Sequence[Request], options: RunOptions) -> int:
     jobs = jobs_of(requests, Place(options.data, options.runs, here=options.on == "local"))
     store = Store(options.runs)
     grid = _Grid(jobs, store)
-    with grid.progress:
+    with _ended_as_interrupted(), grid.progress:
         to_do = grid.to_do(options.retry_failed)
         if to_do:
             with closing(executor.run(to_do)) as events:
                 for event in events:
                     grid.take(event)
-    if grid.before:
-        _say(f"{grid.before} of these runs failed before and were not tried now: --retry-failed tries them again.")
+    if grid.progress.failed:
+        before = f", {grid.before} of them before, and not tried now" if grid.before else ""
+        _say(f"{grid.progress.failed} of {len(jobs)} runs failed{before}: --retry-failed tries them again.")
     _report(store, [key for key in grid.jobs if key in grid.stored], options.json)
     return 1 if grid.progress.failed else 0
+
+
+@contextmanager
+def _ended_as_interrupted() -> Iterator[None]:
+    """Take being ended (SIGTERM, a terminal that is closed) as Ctrl-C: what is under way elsewhere ends as well."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    here = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP) if here}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Grid:

@@ -82,6 +82,7 @@ def _print_panel(options: ScoreOptions, policy: Policy) -> None:
         for line in lines
     ]
     print(columns([["scorer", "F1", "P", "R", "what counts"], *rows]))
+    print(f"\ngold changed: {_counts(dict(reading.report))}")
 
 
 def _read(options: ScoreOptions, policy: Policy) -> tuple[Reading, list[RawOutput]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
+import subprocess
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -16,6 +18,7 @@ from harness.job import Events, Job, Outcome, Started
 from harness.store import Store
 
 _EVERY = 2.0  # seconds between two looks
+_LOOKS = 5  # at a queue without a job that has not said how it ended, before it is lost
 _MINUTES = 24 * 60  # the time limit of a job, where none is named
 
 
@@ -41,13 +44,29 @@ class Slurm(Executor):
                 with executor.batch():
                     handles = [executor.submit(Work(), job.to_json(), store.mark()) for job in group]
                 under_way |= dict(zip(handles, group, strict=True))
-            yield from _watched(under_way)
+            yield from self._watched(under_way)
         except submitit.core.utils.FailedJobError as error:
             said = " ".join(str(error).split())
             raise ServerError(f"Slurm did not take the jobs of --on slurm:{self.target}: {said}") from error
         finally:
             for handle in under_way:
                 handle.cancel(check=False)
+
+    def _watched(self, under_way: dict[Any, Job]) -> Events:
+        """Each job's start and end; those that have ended are taken out."""
+        started, absent = set(), Counter[str]()
+        while under_way:
+            queued = _queued() if self.cluster == "slurm" else None
+            for handle, job in list(under_way.items()):
+                absent[handle.job_id] += queued is not None and handle.job_id not in queued
+                if handle.done() or absent[handle.job_id] > _LOOKS:
+                    del under_way[handle]
+                    yield _outcome(handle, job)
+                elif handle not in started and handle.state == "RUNNING":
+                    started.add(handle)
+                    yield Started(job.key)
+            if under_way:
+                time.sleep(_EVERY)
 
     def _submitit(self) -> Any:
         try:
@@ -98,24 +117,25 @@ def _parameters(target: str) -> dict[str, Any]:
     return found
 
 
-def _watched(under_way: dict[Any, Job]) -> Events:
-    """Each job's start and end; those that have ended are taken out."""
-    started = set()
-    while under_way:
-        for handle, job in list(under_way.items()):
-            if handle.done():
-                del under_way[handle]
-                yield _outcome(handle, job)
-            elif handle not in started and handle.state == "RUNNING":
-                started.add(handle)
-                yield Started(job.key)
-        if under_way:
-            time.sleep(_EVERY)
+def _queued() -> set[str] | None:
+    """The jobs that Slurm has not done with; None where it does not say. Without its accounting nothing else does."""
+    try:
+        asked = subprocess.run(
+            ["squeue", "-h", "-r", "-o", "%i"], capture_output=True, text=True, timeout=30, check=True
+        )
+        return set(asked.stdout.split())
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def _outcome(handle: Any, job: Job) -> Outcome:
     try:
+        if not handle.paths.result_pickle.exists():
+            raise FileNotFoundError(handle.paths.result_pickle)
         outcome: Outcome = handle.result()
         return outcome
     except Exception as error:  # of submitit, or of a job that ended before it could say anything
-        return Outcome(job.key, error=f"The job {handle.job_id} ended as {handle.state}.", trace=str(error))
+        said = handle.stderr() or ""
+        return Outcome(
+            job.key, error=f"Slurm ended the job {handle.job_id} before it was done.", trace=said or str(error)
+        )

@@ -104,8 +104,11 @@ def _seconds(entry: Entry) -> float:
 
 def _cost(board: Sequence[Entry]) -> Any:
     """F1 over seconds; the line joins the systems that none beats in both."""
+    from matplotlib.ticker import NullFormatter
+
     figure, axes = _axes(6.4, 3.6)
-    points = sorted((max(_seconds(entry), 1e-2), entry.f1, entry.first.title) for entry in board)
+    points = [(max(_seconds(entry), 1e-2), entry.f1, entry.first.title) for entry in board]
+    points.sort(key=lambda point: (point[0], -point[1]))  # of the same cost, only the best can be ahead
     best = -math.inf
     front = []
     for seconds, f1, title in points:
@@ -119,8 +122,9 @@ def _cost(board: Sequence[Entry]) -> Any:
         if title in on_front or len(points) <= _LINES:
             axes.annotate(_short(title), (seconds, f1), (4, 4), textcoords="offset points", fontsize=7)
     axes.set_xscale("log")
-    for ticks in ("set_major_formatter", "set_minor_formatter"):
-        getattr(axes.xaxis, ticks)("{x:g}")
+    axes.xaxis.set_major_formatter("{x:g}")
+    narrow = points[-1][0] < 10 * points[0][0]  # a decade or less has no room for ticks but between powers of ten
+    axes.xaxis.set_minor_formatter("{x:g}" if narrow else NullFormatter())
     axes.margins(x=0.2, y=0.15)
     axes.set_xlabel("seconds to train and to answer")
     axes.set_ylabel("micro F1")

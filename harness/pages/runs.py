@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ from typing import Any
 
 from harness.board import NONE, Entry
 from harness.breakdown import ERRORS, RIGHT, Pair, pairs
+from harness.errors import DataError, StoreError
 from harness.files import write_whole
+from harness.outputs import RawOutput
 from harness.pages.content import Cell, Table, number
 from harness.pages.html import render
 from harness.panel import WHAT, panel
 from harness.predictions import read_stored, spans_json
 from harness.record import Record
-from harness.spans import Labeled
+from harness.spans import Labeled, Span
 from harness.store import PREDICTIONS, read_rows
 from harness.stored import test_gold, test_spans
 
@@ -51,6 +54,12 @@ def write_run_pages(
             for folder in [folders[record.system, record.identity, record.seed]]
         ]
         gold = test_gold(runs[0].record, data)
+        if not gold:
+            task = runs[0].record.task
+            print(
+                f"{task}: run pages without sentences: the files that the runs read are not at hand (--data DIR).",
+                file=sys.stderr,
+            )
         for run in runs:
             write_whole(out / run.page, _run_page(run, runs, gold))
             links.setdefault(run.entry.key, run.page)
@@ -73,12 +82,12 @@ def _run_page(run: _Run, runs: Sequence[_Run], gold: Sequence[Labeled]) -> str:
     tables = [_error_table(run.record)]
     sentences: list[dict[str, Any]] = []
     if gold:
-        said = test_spans(run.folder)
+        said, outputs = _said(run.folder, gold)
         found = [pairs(one.spans, spans) for one, spans in zip(gold, said, strict=True)]
-        outputs = read_stored(run.folder / PREDICTIONS, [one.sentence for one in gold])
         tables += [_confusions(found), _panel_table(panel(gold, outputs, run.record.labels))]
         sentences = [_sentence(*both) for both in zip(gold, found, strict=True)]
     others = [other for other in runs if other.entry is not run.entry and other.record is other.entry.first]
+    others.sort(key=lambda other: other.record.sees_gold)  # nobody is ahead of those
     return render(
         "run.html",
         title=f"{run.record.task}: {run.record.title}, seed {run.record.seed}",
@@ -94,6 +103,19 @@ def _run_page(run: _Run, runs: Sequence[_Run], gold: Sequence[Labeled]) -> str:
             "others": [{"name": other.record.title, "right": other.right} for other in others],
         },
     )
+
+
+def _said(folder: Path, gold: Sequence[Labeled]) -> tuple[list[list[Span]], list[RawOutput]]:
+    """The spans and the raw outputs of a run. Raises StoreError where they are not those of the test sentences."""
+    try:
+        said, outputs = test_spans(folder), read_stored(folder / PREDICTIONS, [one.sentence for one in gold])
+        if len(said) != len(gold):
+            raise ValueError(f"{len(said)} sentences instead of {len(gold)}")
+        return said, outputs
+    except (DataError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{folder / PREDICTIONS} is no readable file of predictions ({error}). Move the folder out of the store."
+        ) from error
 
 
 def _facts(record: Record) -> dict[str, str]:

@@ -104,7 +104,7 @@ def test_a_failed_run_is_kept_with_its_error_and_stops_no_other(theirs: Path, ha
 
     again = harness(*grid)
     assert again.code == 1
-    assert again.err.count("failed before") == 3 and "--retry-failed" in again.err  # two runs, and the advice
+    assert again.err.count("failed before") == 2 and "2 of 3 runs failed" in again.err and "--retry-failed" in again.err
 
     (theirs / "theirs.py").write_text(THEIRS.split("class")[0] + "Broken = Deadly = Gazetteer\n", encoding="utf-8")
     mended = harness(*grid, "--retry-failed")

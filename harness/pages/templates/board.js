@@ -18,7 +18,12 @@ function sortBy(head) {
   head.setAttribute("aria-sort", way);
   const sign = way === "descending" ? -1 : 1;
   const rows = [...table.tBodies[0].rows];
-  rows.sort((a, b) => sign * compare(key(a, head.cellIndex), key(b, head.cellIndex)));
+  const missing = (one) => one === "–";
+  rows.sort((a, b) => {
+    const [one, other] = [key(a, head.cellIndex), key(b, head.cellIndex)];
+    if (missing(one) || missing(other)) return missing(one) - missing(other);  // last, whichever way
+    return sign * compare(one, other);
+  });
   table.tBodies[0].append(...rows);
 }
 for (const button of document.querySelectorAll("th button")) {
@@ -30,7 +35,7 @@ filter.addEventListener("input", () => {
   let shown = 0;
   for (const row of document.querySelectorAll("tbody tr[data-system]")) {
     row.hidden = !row.dataset.system.toLowerCase().includes(wanted);
-    shown += row.hidden ? 0 : 1;
+    shown += !row.hidden && row.closest("table").dataset.name === "board" ? 1 : 0;
   }
   document.getElementById("shown").textContent = wanted ? `${shown} lines` : "";
 });
