@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,7 +35,7 @@ _IGNORED = -100
 _LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
-class Opponent:
+class Opponent(ABC):
     """A token classifier of transformers with LoRA, all its blocks causal, as `<decoder>-unmask-0000` is."""
 
     attention: ClassVar[str] = "sdpa"
@@ -70,9 +71,9 @@ class Opponent:
     def prepare(self) -> None:
         """What else is done to the model before training."""
 
+    @abstractmethod
     def train(self, windows: Sequence[TaggedWindow], updates: int) -> float:
         """Train for some updates on windows drawn at random; returns the seconds that it took."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def predict(self, windows: Sequence[TaggedWindow], batch: int = 16) -> list[list[int]]:

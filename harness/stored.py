@@ -15,14 +15,14 @@ from harness.store import PREDICTIONS
 from harness.task import TaskCard
 
 
-def test_spans(folder: Path) -> list[list[Span]]:
+def stored_spans(folder: Path) -> list[list[Span]]:
     """The spans that a run said of each test sentence."""
     with (folder / PREDICTIONS).open(encoding="utf-8") as stream:
         values = map(json.loads, stream)
         return [[Span(*span) for span in value["spans"]] for value in values if value["split"] == "test"]
 
 
-def test_gold(record: Record, data: Path | None) -> Sequence[Labeled]:
+def stored_gold(record: Record, data: Path | None) -> Sequence[Labeled]:
     """The test sentences, where their files are at hand and have not changed; or nothing."""
     try:
         dataset = load_dataset(build(TaskCard, record.task_card, "the task's card"), data, record.limit)

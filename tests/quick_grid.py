@@ -14,7 +14,6 @@ from pathlib import Path
 
 from harness.commands.run import RunOptions, run_grid
 from harness.grid import Request
-from harness.job import dataset_of  # noqa: F401  imports all that a run needs before any fork
 
 RUNS = 40
 

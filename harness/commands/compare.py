@@ -17,7 +17,7 @@ from harness.scoring import Row
 from harness.significance import mean_table, randomization_tests
 from harness.spans import Labeled, Span
 from harness.store import Store, read_rows
-from harness.stored import test_gold, test_spans
+from harness.stored import stored_gold, stored_spans
 
 _SHOWN = 5  # sentences, and labels
 _HOW = "name them by identity (harness ls runs shows it)"
@@ -90,8 +90,8 @@ def _sentences(store: Store, sides: tuple[Side, Side], data: Path | None) -> lis
     first, second = ([_gain(rows) for rows in zip(*side.rows, strict=True)] for side in sides)
     gains = [theirs - ours for ours, theirs in zip(first, second, strict=True)]
     chosen = sorted((i for i, gain in enumerate(gains) if gain), key=lambda i: (-abs(gains[i]), i))[:_SHOWN]
-    said = [test_spans(store.folder(side.record)) for side in sides]
-    gold = test_gold(sides[0].record, data)
+    said = [stored_spans(store.folder(side.record)) for side in sides]
+    gold = stored_gold(sides[0].record, data)
     return [
         {
             "id": sides[0].rows[0][i].sentence,

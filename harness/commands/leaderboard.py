@@ -91,7 +91,7 @@ def _write_texts(
 ) -> None:
     texts = {
         "md": markdown(said, drawn),
-        "html": board_page(said, out.name, drawn, links),
+        "html": board_page(said, drawn, links),
         "csv": csv_text(lines),
         "json": json.dumps(lines, indent=1, ensure_ascii=False) + "\n",
         "tex": latex_text(said),
@@ -105,4 +105,4 @@ def _index_line(task: str, boards: Mapping[str, Sequence[Entry]]) -> IndexLine:
     board = next(iter(boards.values()))
     ranked = [entry for entry in board if not entry.first.sees_gold] or board
     runs = sum(len(entry.records) for entry in ranked)
-    return IndexLine(task, task, ranked[0].first.title, f"{ranked[0].f1:.2f}", len(ranked), runs)
+    return IndexLine(task, ranked[0].first.title, f"{ranked[0].f1:.2f}", len(ranked), runs)

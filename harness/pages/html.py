@@ -14,21 +14,20 @@ from harness.pages.figures import Figure
 
 @dataclass(frozen=True, slots=True)
 class IndexLine:
-    """What the index says of a task's board, and the name of its file."""
+    """What the index says of a task's board, whose file has the task's name."""
 
     task: str
-    file: str
     best: str
     f1: str
     systems: int
     runs: int
 
 
-def board_page(content: Content, file: str, figures: Sequence[Sequence[Figure]], links: Mapping[str, str]) -> str:
+def board_page(content: Content, figures: Sequence[Sequence[Figure]], links: Mapping[str, str]) -> str:
     """The page of a task; `links` leads from a system's name to the page of its run, where there is one."""
     drawn = figures or [[] for _ in content.sections]
     title = f"{content.task}: leaderboard"
-    return render("board.html", title=title, content=content, file=file, figures=drawn, links=links, script="board.js")
+    return render("board.html", title=title, content=content, figures=drawn, links=links, script="board.js")
 
 
 def index_page(lines: Sequence[IndexLine]) -> str:

@@ -21,7 +21,7 @@ from harness.predictions import read_stored, spans_json
 from harness.record import Record
 from harness.spans import Labeled, Span
 from harness.store import PREDICTIONS, read_rows
-from harness.stored import test_gold, test_spans
+from harness.stored import stored_gold, stored_spans
 
 _LABELS = 30  # of a table of confusions
 
@@ -53,7 +53,7 @@ def write_run_pages(
             for record in entry.records
             for folder in [folders[record.system, record.identity, record.seed]]
         ]
-        gold = test_gold(runs[0].record, data)
+        gold = stored_gold(runs[0].record, data)
         if not gold:
             task = runs[0].record.task
             print(
@@ -108,7 +108,7 @@ def _run_page(run: _Run, runs: Sequence[_Run], gold: Sequence[Labeled]) -> str:
 def _said(folder: Path, gold: Sequence[Labeled]) -> tuple[list[list[Span]], list[RawOutput]]:
     """The spans and the raw outputs of a run. Raises StoreError where they are not those of the test sentences."""
     try:
-        said, outputs = test_spans(folder), read_stored(folder / PREDICTIONS, [one.sentence for one in gold])
+        said, outputs = stored_spans(folder), read_stored(folder / PREDICTIONS, [one.sentence for one in gold])
         if len(said) != len(gold):
             raise ValueError(f"{len(said)} sentences instead of {len(gold)}")
         return said, outputs
