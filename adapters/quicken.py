@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from harness.adapters.device import free_bytes
 from harness.adapters.embedded import cache_folder
+from harness.adapters.llama_block import JoinedBlock, refresh, understood
 from harness.adapters.settings import Choice, Machine
 from torch import nn
 from transformers import PreTrainedModel
@@ -83,11 +84,33 @@ def _compile(backbone: Any, device: str, insist: bool) -> None:
             raise CardError(f"machine.compile=on: torch cannot compile here: {reason} Use auto or off.")
         return
     backbone.enable_input_require_grads()  # else the first block would be a case of its own
-    for block in blocks(backbone):
-        if "forward" in vars(block):  # compiled already
-            continue
-        plain, compiled = block.forward, torch.compile(block.forward, dynamic=True)
-        block.forward = _while_training(block, plain, compiled)
+    plain = [block for block in blocks(backbone) if "forward" not in vars(block)]  # the others are compiled already
+    joined = []
+    for block in plain:
+        if device == "cpu" and understood(block):
+            joined.append(JoinedBlock(block))
+            compiled = _joined(joined[-1])
+        else:
+            compiled = torch.compile(block.forward, dynamic=True)
+        block.forward = _while_training(block, block.forward, compiled)
+    if joined:
+        backbone.register_forward_pre_hook(lambda *_: refresh(joined) if backbone.training else None)
+
+
+def _joined(block: JoinedBlock) -> Any:
+    def forward(hidden_BLD: torch.Tensor, attention_mask: torch.Tensor, position_embeddings: Any, **_: Any) -> Any:
+        sizes = [(hidden_BLD, (0, 1)), (attention_mask, (0, 2, 3)), *((turns, (1,)) for turns in position_embeddings)]
+        for tensor, varying in sizes:
+            for size in varying:
+                torch._dynamo.maybe_mark_dynamic(tensor, size)
+        return _compiled_joined()(block, hidden_BLD, attention_mask, position_embeddings)
+
+    return forward
+
+
+@cache
+def _compiled_joined() -> Any:
+    return torch.compile(JoinedBlock.__call__, options={"cpp_wrapper": True})  # no Python between its kernels
 
 
 def _while_training(block: nn.Module, plain: Any, compiled: Any) -> Any:

@@ -25,6 +25,10 @@ from harness.store import Store
 
 _SHARE = 0.8  # of the free memory, to be given away
 _THREADS = "OMP_NUM_THREADS"  # which torch and MKL go by
+_ALLOCATOR = {  # memory is kept for the next batch, in large pages; what the user set goes before
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432"
+    ":glibc.malloc.trim_threshold=4294967296:glibc.malloc.top_pad=268435456"
+}
 _LINES = 20  # of what a process said last, kept where it died
 
 
@@ -149,7 +153,7 @@ class _Worker:
 
     def _start(self) -> subprocess.Popen[str]:
         self._release()
-        environment = os.environ | {_THREADS: self._threads()}
+        environment = _ALLOCATOR | os.environ | {_THREADS: self._threads()}
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
         self.process = subprocess.Popen(

@@ -1,0 +1,260 @@
+"""Blocks as Llama and Mistral have them, with low-rank adapters, computed for training in fewer and larger products.
+
+Projections of one input are one product, and their adapters ride along in it: [x | x down] [weight ; up]. The block
+is written out over plain tensors, so that torch compiles it once for all blocks and batches. It computes what the block
+of transformers computes: a test holds its outputs and its gradients to that.
+Suffixes: B rows, L subwords, N all subwords of a batch, D width, H query heads, K key heads, E width of a head,
+I inputs, O outputs, J inputs and ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any
+
+import torch
+from harness.adapters.attention import GROUPED
+from harness.adapters.lowrank import LowRankLinear
+from torch import nn
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+from transformers.models.mistral.modeling_mistral import MistralDecoderLayer
+
+_DEEPEST = 1536  # summands beyond which oneDNN's bfloat16 products of a few hundred rows lose half their rate
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Where an adapted projection stands in a joined product: its outputs and its ranks, and its adapter's factor."""
+
+    outputs: slice
+    ranks: slice
+    factor: float
+
+
+class Joined:
+    """Projections of one input as one product: their weights side by side, the adapters' upward matrices below them.
+
+    The weights of the projections become views of the joined ones, so that nothing is stored twice. They are laid out
+    along the longer side, which is what products of few rows read fastest.
+    """
+
+    def __init__(self, projections: Sequence[nn.Module]) -> None:
+        plain = [_plain(projection) for projection in projections]
+        adapted = [projection if isinstance(projection, LowRankLinear) else None for projection in projections]
+        outputs = _slices([layer.out_features for layer in plain])
+        ranks = _slices([layer.r["default"] if layer else 0 for layer in adapted])
+        found = list(zip(adapted, outputs, ranks, strict=True))
+        self.parts = tuple(Part(o, r, layer.scaling["default"]) for layer, o, r in found if layer)
+        self.downs = [layer.lora_A["default"].weight for layer in adapted if layer]
+        self.ups = [layer.lora_B["default"].weight for layer in adapted if layer]
+        weight, inputs, ranked = plain[0].weight, plain[0].in_features, ranks[-1].stop
+        rows, columns = inputs + ranked, outputs[-1].stop
+        self.weight_JO = weight.new_zeros(rows, columns) if rows < columns else weight.new_zeros(columns, rows).T
+        self.down_IR = weight.new_zeros(ranked, inputs).T
+        for layer, columns_of_layer in zip(plain, outputs, strict=True):
+            view_OI = self.weight_JO[:inputs, columns_of_layer].T
+            layer.weight.data = view_OI.copy_(layer.weight.data)
+
+    def copies(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
+        """Where each trained matrix is to be written, the matrix, and its factor."""
+        up_RO = self.weight_JO[self.down_IR.shape[0] :]
+        for part, down, up in zip(self.parts, self.downs, self.ups, strict=True):
+            yield self.down_IR[:, part.ranks].T, down, part.factor
+            yield up_RO[part.ranks, part.outputs].T, up, 1.0
+
+    def __call__(self, x_NI: torch.Tensor) -> torch.Tensor:
+        """Shape [N, O]: what the projections give, side by side."""
+        if not self.parts:
+            return torch.mm(x_NI, self.weight_JO)
+        y_NO: torch.Tensor = _Product.apply(x_NI, self.weight_JO, self.down_IR, self.parts, *self.downs, *self.ups)  # type: ignore[no-untyped-call]
+        return y_NO
+
+
+class JoinedBlock:
+    """A block's forward pass for training. What it shares with the block: all weights."""
+
+    def __init__(self, block: Any) -> None:
+        attention, mlp = block.self_attn, block.mlp
+        self.heads = Joined([attention.q_proj, attention.k_proj, attention.v_proj])
+        self.mixed = Joined([attention.o_proj])
+        self.gates = Joined([mlp.gate_proj, mlp.up_proj])
+        self.down = Joined([mlp.down_proj])
+        self.before_attention, self.before_mlp = block.input_layernorm, block.post_attention_layernorm
+        self.width, self.scale = attention.head_dim, attention.scaling
+
+    def joined(self) -> tuple[Joined, ...]:
+        """Its four products."""
+        return self.heads, self.mixed, self.gates, self.down
+
+    def __call__(self, hidden_BLD: torch.Tensor, mask_B1LL: torch.Tensor, turns: _Turns) -> torch.Tensor:
+        """Shape [B, L, D]. The mask is added to scores; `turns` holds the cosines and sines of positions."""
+        B, L, D = hidden_BLD.shape
+        hidden_ND = hidden_BLD.view(B * L, D)
+        heads_NO = self.heads(_normed(hidden_ND, self.before_attention))
+        heads_BLHE = heads_NO.view(B, L, -1, self.width)
+        queries = self.mixed.down_IR.shape[0] // self.width
+        read_ND: torch.Tensor = _Attention.apply(heads_BLHE, mask_B1LL, *turns, queries, self.scale)  # type: ignore[no-untyped-call]
+        hidden_ND = _added(hidden_ND, self.mixed(read_ND))
+        gate_NI, up_NI = self.gates(_normed(hidden_ND, self.before_mlp)).chunk(2, 1)
+        hidden_ND = _added(hidden_ND, self.down(gate_NI * torch.sigmoid(gate_NI) * up_NI))
+        return hidden_ND.view(B, L, D)
+
+
+def understood(block: nn.Module) -> bool:
+    """Whether a block is one that `JoinedBlock` computes: nothing in it that is not computed here."""
+    if type(block) not in (LlamaDecoderLayer, MistralDecoderLayer):
+        return False
+    attention: Any = block.self_attn
+    mlp: Any = block.mlp
+    projections = [attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj]
+    return (
+        attention.config._attn_implementation == GROUPED
+        and not attention.attention_dropout
+        and attention.config.hidden_act == "silu"
+        and all(map(_is_simple, [*projections, mlp.gate_proj, mlp.up_proj, mlp.down_proj]))
+    )
+
+
+@torch.no_grad()
+def refresh(blocks: Iterable[JoinedBlock]) -> None:
+    """Write the adapters, which training has changed, into the joined products."""
+    copies = [copy for block in blocks for joined in block.joined() for copy in joined.copies()]
+    targets, matrices, factors = map(list, zip(*copies, strict=True))
+    torch._foreach_copy_(targets, torch._foreach_mul(matrices, factors))
+
+
+_Turns = tuple[torch.Tensor, torch.Tensor]
+
+
+class _Product(torch.autograd.Function):
+    """[x | x down] [weight ; up], whose gradients go to the adapters' own parameters, of which `trained` is made up."""
+
+    @staticmethod
+    def forward(  # type: ignore[no-untyped-def]
+        ctx,
+        x_NI: torch.Tensor,
+        weight_JO: torch.Tensor,
+        down_IR: torch.Tensor,
+        parts: tuple[Part, ...],
+        *trained: torch.Tensor,
+    ) -> torch.Tensor:
+        x_NJ = torch.cat([x_NI, x_NI @ down_IR], 1)
+        ctx.save_for_backward(x_NJ, weight_JO, down_IR)
+        ctx.parts = parts
+        return x_NJ @ weight_JO
+
+    @staticmethod
+    def backward(ctx, grad_NO: torch.Tensor) -> Any:  # type: ignore[no-untyped-def]
+        x_NJ, weight_JO, down_IR = ctx.saved_tensors
+        inputs = down_IR.shape[0]
+        x_NI, x_NR = x_NJ[:, :inputs], x_NJ[:, inputs:]
+        grad_NJ = _deep_product(grad_NO, weight_JO.T)
+        grad_NR = grad_NJ[:, inputs:]
+        grad_RI = grad_NR.T @ x_NI
+        downs = [grad_RI[part.ranks].float() * part.factor for part in ctx.parts]
+        ups = [(grad_NO[:, part.outputs].T @ x_NR[:, part.ranks]).float() for part in ctx.parts]
+        return grad_NJ[:, :inputs] + grad_NR @ down_IR.T, None, None, None, *downs, *ups
+
+
+class _Attention(torch.autograd.Function):
+    """Rotary attention of heads that stand side by side, queries, keys, values: [N, H * E] from [B, L, H + 2 K, E].
+
+    Written with its gradients, so that each intermediate lies in memory as the next product reads it.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[no-untyped-def]
+        ctx,
+        heads_BLHE: torch.Tensor,
+        mask_B1LL: torch.Tensor,
+        cos_BLE: torch.Tensor,
+        sin_BLE: torch.Tensor,
+        H: int,
+        scale: float,
+    ) -> torch.Tensor:
+        B, L, heads, E = heads_BLHE.shape
+        K = (heads - H) // 2
+        query, key, value = torch.split(heads_BLHE, [H, K, K], 2)
+        turns = cos_BLE[:, :, None, : E // 2], sin_BLE[:, :, None, : E // 2]
+        query = _by_key(_turned(query, *turns), K)
+        key, value = _by_key(_turned(key, *turns), K), _by_key(value, K)
+        scores_BHLL = torch.bmm(query, key.transpose(1, 2)).view(B, H, L, L).float() * scale + mask_B1LL
+        weights = torch.softmax(scores_BHLL, -1).to(query.dtype).view(B * K, -1, L)
+        ctx.save_for_backward(query, key, value, weights, *turns)
+        ctx.sizes = B, H, scale
+        return torch.bmm(weights, value).view(B, H, L, E).transpose(1, 2).reshape(B * L, H * E)
+
+    @staticmethod
+    def backward(ctx, grad_ND: torch.Tensor) -> Any:  # type: ignore[no-untyped-def]
+        query, key, value, weights, cos, sin = ctx.saved_tensors
+        B, H, scale = ctx.sizes
+        K, L, E = key.shape[0] // B, key.shape[1], key.shape[2]
+        grad = _by_key(grad_ND.view(B, L, H, E), K)
+        grad_weights = torch.bmm(grad, value.transpose(1, 2)).float()
+        shares = weights.float()
+        grad_scores = grad_weights - (grad_weights * shares).sum(-1, keepdim=True)
+        grad_scores = (grad_scores * shares * scale).to(query.dtype)
+        parts = [
+            _turned(_by_row(torch.bmm(grad_scores, key), B, L), cos, -sin),
+            _turned(_by_row(torch.bmm(grad_scores.transpose(1, 2), query), B, L), cos, -sin),
+            _by_row(torch.bmm(weights.transpose(1, 2), grad), B, L),
+        ]
+        return torch.cat(parts, 2).contiguous(), None, None, None, None, None
+
+
+def _deep_product(grad_NO: torch.Tensor, weight_OJ: torch.Tensor) -> torch.Tensor:
+    grads, weights = torch.split(grad_NO, _DEEPEST, 1), torch.split(weight_OJ, _DEEPEST)
+    total_NJ: torch.Tensor = grads[0] @ weights[0]
+    for grad, weight in zip(grads[1:], weights[1:], strict=True):
+        total_NJ = torch.addmm(total_NJ, grad, weight)
+    return total_NJ
+
+
+def _by_key(heads_BLHE: torch.Tensor, keys: int) -> torch.Tensor:
+    """Shape [B * K, H / K * L, E]: heads that read the same key, one below the other."""
+    B, L, H, E = heads_BLHE.shape
+    return heads_BLHE.transpose(1, 2).contiguous().view(B * keys, H // keys * L, E)
+
+
+def _by_row(heads: torch.Tensor, rows: int, length: int) -> torch.Tensor:
+    """Back from `_by_key` to [B, L, H, E]."""
+    return heads.view(rows, -1, length, heads.shape[-1]).transpose(1, 2)
+
+
+def _turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary positions: the first half of a head's width and the second are turned as pairs."""
+    first, second = x.view(*x.shape[:-1], 2, -1).unbind(-2)
+    return torch.stack([first * cos - second * sin, second * cos + first * sin], -2).flatten(-2)
+
+
+def _normed(x_ND: torch.Tensor, norm: Any) -> torch.Tensor:
+    x = x_ND.float()
+    normed = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + norm.variance_epsilon)
+    scaled: torch.Tensor = norm.weight * normed.to(x_ND.dtype)
+    return scaled
+
+
+def _added(hidden_ND: torch.Tensor, change_ND: torch.Tensor) -> torch.Tensor:
+    """In float32, as compiled code does anyway; else torch would make one product with a copy of it and a sum."""
+    return (hidden_ND.float() + change_ND.float()).to(hidden_ND.dtype)
+
+
+def _slices(sizes: Iterable[int]) -> list[slice]:
+    return [slice(first, after) for first, after in pairwise(accumulate(sizes, initial=0))]
+
+
+def _plain(projection: Any) -> Any:
+    return projection.base_layer if isinstance(projection, LowRankLinear) else projection
+
+
+def _is_simple(projection: Any) -> bool:
+    """Frozen, without a bias, and with one plain adapter or none."""
+    layer = _plain(projection)
+    if layer.bias is not None or layer.weight.requires_grad or type(layer) is not nn.Linear:
+        return False
+    if not isinstance(projection, LowRankLinear):
+        return True
+    only = list(projection.active_adapters) == ["default"]
+    return only and isinstance(projection.lora_dropout["default"], nn.Identity)

@@ -1,0 +1,122 @@
+"""Blocks computed in joined products give what transformers' blocks give, forward and back."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from harness.adapters.llama_block import JoinedBlock, refresh, understood
+from harness.adapters.lowrank import with_lora
+from harness.adapters.masks import unmask
+from harness.adapters.quicken import blocks
+from harness.adapters.settings import Lora
+from transformers import AutoModel, LlamaConfig, MistralConfig, Qwen2Config
+
+SIZES = {
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+IDS_BL = torch.tensor([[5, 9, 3, 22, 41, 17, 8, 30], [7, 7, 12, 50, 2, 0, 0, 0]])
+PADDING_BL = (IDS_BL != 0).long()
+
+
+def adapted(config: Any, lora: Lora, attention: str = "grouped", bits: str = "") -> Any:
+    torch.manual_seed(1)
+    model = AutoModel.from_config(config, attn_implementation=attention).requires_grad_(False)
+    for parameter in model.parameters():  # norms too: ones would hide what they multiply
+        parameter.data = torch.randn(parameter.shape) * 0.3
+    if bits:
+        unmask(model, bits)
+    model = with_lora(model, lora)
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            parameter.data = torch.randn(parameter.shape) * 0.2
+    return model
+
+
+def joined(model: Any) -> Any:
+    """The same model, whose blocks are computed in joined products."""
+    other = copy.deepcopy(model)
+    found = []
+    for block in blocks(other):
+        assert understood(block)
+        new = JoinedBlock(block)
+        found.append(new)
+        block.forward = lambda hidden, attention_mask, position_embeddings, new=new, **_: new(
+            hidden, attention_mask, position_embeddings
+        )
+    refresh(found)
+    return other
+
+
+def hidden(model: Any) -> torch.Tensor:
+    found: torch.Tensor = model(input_ids=IDS_BL, attention_mask=PADDING_BL).last_hidden_state
+    return found[PADDING_BL.bool()]
+
+
+@pytest.mark.parametrize("bits", ["", "0011", "1111"])
+@pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "v_proj"), ("down_proj", "k_proj", "gate_proj")])
+@pytest.mark.parametrize("kind", [LlamaConfig, MistralConfig])
+def test_outputs_and_gradients_are_those_of_the_block(kind: Any, targets: Any, bits: str) -> None:
+    options = {"sliding_window": 3} if kind is MistralConfig else {}
+    theirs = adapted(kind(**SIZES, **options), Lora(r=4, alpha=12, dropout=0.0, targets=targets), bits=bits[:3])
+    ours = joined(theirs)
+    target = torch.randn(13, 32)
+    for model in (ours, theirs):
+        (hidden(model) * target).sum().backward()
+    torch.testing.assert_close(hidden(ours), hidden(theirs), atol=1e-4, rtol=1e-4)
+    expected = {name: p.grad for name, p in theirs.named_parameters() if p.requires_grad}
+    assert any(grad.abs().max() > 1e-3 for grad in expected.values())
+    for name, parameter in ours.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(parameter.grad, expected[name], atol=1e-3, rtol=1e-3, msg=name)
+
+
+def test_products_deeper_than_the_limit_are_summed_from_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = adapted(LlamaConfig(**SIZES), Lora(r=4, alpha=8, dropout=0.0))
+    ours = joined(theirs)
+    monkeypatch.setattr("harness.adapters.llama_block._DEEPEST", 7)
+    for model in (ours, theirs):
+        hidden(model).sum().backward()
+    expected = dict(theirs.named_parameters())
+    for name, parameter in ours.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(parameter.grad, expected[name].grad, atol=1e-3, rtol=1e-3)
+
+
+def test_the_weights_of_a_joined_block_are_its_own_still() -> None:
+    theirs = adapted(LlamaConfig(**SIZES), Lora(r=4, alpha=8, dropout=0.0))
+    ours = joined(theirs)
+    for block in blocks(ours):
+        del block.forward
+    torch.testing.assert_close(hidden(ours), hidden(theirs), atol=0, rtol=0)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    projections = next(blocks(ours)).self_attn
+    shared = {p.base_layer.weight.untyped_storage().data_ptr() for p in (projections.q_proj, projections.v_proj)}
+    assert len(shared) == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "lora", "attention"),
+    [
+        (LlamaConfig(**SIZES), Lora(r=4, alpha=8, dropout=0.1), "grouped"),
+        (LlamaConfig(**SIZES), Lora(r=4, alpha=8, dropout=0.0), "sdpa"),
+        (LlamaConfig(**SIZES, attention_bias=True), Lora(r=4, alpha=8, dropout=0.0), "grouped"),
+        (LlamaConfig(**SIZES, attention_dropout=0.1), Lora(r=4, alpha=8, dropout=0.0), "grouped"),
+        (LlamaConfig(**SIZES, hidden_act="gelu"), Lora(r=4, alpha=8, dropout=0.0), "grouped"),
+        (Qwen2Config(**SIZES), Lora(r=4, alpha=8, dropout=0.0), "grouped"),
+    ],
+)
+def test_a_block_with_anything_else_in_it_is_left_alone(config: Any, lora: Lora, attention: str) -> None:
+    assert not any(map(understood, blocks(adapted(config, lora, attention))))
+
+
+def test_weights_that_are_trained_themselves_are_left_alone() -> None:
+    model = AutoModel.from_config(LlamaConfig(**SIZES), attn_implementation="grouped")
+    assert not any(map(understood, blocks(model)))
