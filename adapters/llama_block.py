@@ -57,12 +57,14 @@ class Joined:
             view_OI = self.weight_JO[:inputs, columns_of_layer].T
             layer.weight.data = view_OI.copy_(layer.weight.data)
 
-    def copies(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
-        """Where each trained matrix is to be written, the matrix, and its factor."""
+    def down_places(self) -> Iterator[torch.Tensor]:
+        """Where each adapter's downward matrix stands in the product, times its factor."""
+        return (self.down_IR[:, part.ranks].T for part in self.parts)
+
+    def up_places(self) -> Iterator[torch.Tensor]:
+        """Where each adapter's upward matrix stands."""
         up_RO = self.weight_JO[self.down_IR.shape[0] :]
-        for part, down, up in zip(self.parts, self.downs, self.ups, strict=True):
-            yield self.down_IR[:, part.ranks].T, down, part.factor
-            yield up_RO[part.ranks, part.outputs].T, up, 1.0
+        return (up_RO[part.ranks, part.outputs].T for part in self.parts)
 
     def __call__(self, x_NI: torch.Tensor) -> torch.Tensor:
         """Shape [N, O]: what the projections give, side by side."""
@@ -117,12 +119,20 @@ def understood(block: nn.Module) -> bool:
     )
 
 
-@torch.no_grad()
-def refresh(blocks: Iterable[JoinedBlock]) -> None:
-    """Write the adapters, which training has changed, into the joined products."""
-    copies = [copy for block in blocks for joined in block.joined() for copy in joined.copies()]
-    targets, matrices, factors = map(list, zip(*copies, strict=True))
-    torch._foreach_copy_(targets, torch._foreach_mul(matrices, factors))
+class Refresh:
+    """Writes the adapters of blocks, which training changes, into their joined products."""
+
+    def __init__(self, blocks: Iterable[JoinedBlock]) -> None:
+        products = [product for block in blocks for product in block.joined()]
+        self.factors = [part.factor for product in products for part in product.parts]
+        self.downs = [down for product in products for down in product.downs]
+        self.ups = [up for product in products for up in product.ups]
+        self.places = [view for product in products for view in product.down_places()]
+        self.places += [view for product in products for view in product.up_places()]
+
+    @torch.no_grad()
+    def __call__(self) -> None:
+        torch._foreach_copy_(self.places, [*torch._foreach_mul(self.downs, self.factors), *self.ups])
 
 
 _Turns = tuple[torch.Tensor, torch.Tensor]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from harness.adapters.device import free_bytes
 from harness.adapters.embedded import cache_folder
-from harness.adapters.llama_block import JoinedBlock, refresh, understood
+from harness.adapters.llama_block import JoinedBlock, Refresh, understood
 from harness.adapters.settings import Choice, Machine
 from torch import nn
 from transformers import PreTrainedModel
@@ -94,7 +94,8 @@ def _compile(backbone: Any, device: str, insist: bool) -> None:
             compiled = torch.compile(block.forward, dynamic=True)
         block.forward = _while_training(block, block.forward, compiled)
     if joined:
-        backbone.register_forward_pre_hook(lambda *_: refresh(joined) if backbone.training else None)
+        refresh = Refresh(joined)
+        backbone.register_forward_pre_hook(lambda *_: refresh() if backbone.training else None)
 
 
 def _joined(block: JoinedBlock) -> Any:

@@ -1,17 +1,11 @@
 """Training and inference of a tagger: ours, the straightforward stack, and the loop of the paper's code.
 
 python -m benchmarks.training --task tsa-md --data DIR [--updates 10] [--rounds 3]
-python -m benchmarks.training --task tsa-md --data DIR --f1
-
-`--f1` trains each contender to the end of the preset, in a process of its own, for its F1 and its peak memory.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,19 +20,14 @@ from harness.adapters.device import device_of
 from harness.adapters.lowrank import merged
 from harness.adapters.quicken import blocks
 from harness.adapters.settings import TaggerSettings, Train
-from harness.adapters.tagger import Tagger
 from harness.adapters.tagging import TaggedWindow, TagObjective, tagged_windows
-from harness.adapters.training import Trainer, duration
+from harness.adapters.training import Trainer
 
 from benchmarks.opponents import Opponent, PaperLoop, PaperLoop4Bit, TrainerStack
 from benchmarks.tables import context_of, interleaved, rate_rows, seconds, square_rate, write
 from harness.commands.quiet import quiet_libraries
 from harness.dataset import Dataset, load_dataset
-from harness.decode import decode_tags
-from harness.environment import peak_memory
 from harness.schemes import encode, tags_of
-from harness.scoring import row_of, score
-from harness.spans import Labeled
 from harness.system import resolve_system, settings_of
 from harness.task import task_card
 
@@ -94,18 +83,10 @@ def main() -> None:
     parser.add_argument(
         "--accumulation", type=int, nargs="*", default=[1, 4], help="batches of 16 an update, to measure"
     )
-    parser.add_argument("--f1", action="store_true")
-    parser.add_argument("--only", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     quiet_libraries()
     settings = settings_of(resolve_system("smollm2-unmask-0000"))
     dataset = load_dataset(task_card(asked.task), asked.data)
-    if asked.only:
-        print(json.dumps(_whole(asked.only, settings, dataset)))
-        return
-    if asked.f1:
-        _write_quality(asked.task, {name: _alone(name, asked.task, asked.data) for name in (OURS, *OPPONENTS)})
-        return
     ours = Ours(replace(settings, machine=replace(settings.machine, compile="on")), dataset)
     windows = windows_of(ours.encoder, dataset, "train")
     torch.manual_seed(SEED)
@@ -198,46 +179,6 @@ def _inference_rates(
     return interleaved({name: lambda number, one=one: rate(one, number) for name, one in contenders.items()}, rounds)
 
 
-def _whole(name: str, settings: TaggerSettings, dataset: Dataset) -> dict[str, float]:
-    """Train to the end of the preset and score the test split; in a process of its own."""
-    train, test = dataset.splits["train"].sentences, dataset.splits["test"].sentences
-    tags = tags_of(dataset.labels)
-    begin = time.perf_counter()
-    if name == OURS:
-        with TemporaryDirectory() as folder:
-            system = Tagger(settings, context_of(dataset, Path(folder), SEED))
-            system.fit(train, dataset.splits["validation"].sentences)
-            seconds = time.perf_counter() - begin
-            predicted = [list(output.labels) for output in system.predict([one.sentence for one in test])]
-    else:
-        _, encoder = build_classifier(settings, len(tags))
-        opponent = OPPONENTS[name](settings, len(tags), encoder.pad, SEED)
-        windows = windows_of(encoder, dataset, "train")
-        opponent.train(windows, duration(settings.train, len(windows))[1])
-        seconds = time.perf_counter() - begin
-        predicted = [[] for _ in test]
-        tested = windows_of(encoder, dataset, "test")
-        for window, best in zip(tested, opponent.predict(tested), strict=True):
-            predicted[window.window.sentence] += [tags[number] for number in best]
-    return {"f1": _f1(test, predicted), "minutes": seconds / 60, "memory": peak_memory()["memory_mib"]}
-
-
-def _alone(name: str, task: str, data: Path | None) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.training", "--task", task, "--only", name]
-    done = subprocess.run(command + (["--data", str(data)] if data else []), capture_output=True, text=True, check=True)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    print(name, found, flush=True)
-    return found
-
-
-def _f1(test: Sequence[Labeled], predicted: Sequence[Sequence[str]]) -> float:
-    rows = [
-        row_of(one.sentence.id, None, one.spans, decode_tags(tags).spans)
-        for one, tags in zip(test, predicted, strict=True)
-    ]
-    return 100 * score(rows).micro.f1
-
-
 def windows_of(encoder: Any, dataset: Dataset, split: str) -> list[TaggedWindow]:
     """The windows of a split, with their tags."""
     numbers = {tag: number for number, tag in enumerate(tags_of(dataset.labels))}
@@ -261,12 +202,6 @@ def _write_training(task: str, facts: Facts, train: Train, rates: dict[str, list
     shares = [f"{median(found) * flops / square:.0%}" for found in rates.values()]
     rows = [[*row, share] for row, share in zip(rate_rows(rates, OURS), shares, strict=True)]
     _write(task, f"updates of {size}", text, ["", "subwords/s", "range", "ratio", "share"], rows)
-
-
-def _write_quality(task: str, found: dict[str, dict[str, float]]) -> None:
-    text = "Trained to the end of the preset, one seed, each in a process of its own: F1 on test, minutes, peak memory."
-    rows = [[name, f"{one['f1']:.2f}", f"{one['minutes']:.1f}", f"{one['memory']:,.0f}"] for name, one in found.items()]
-    _write(task, "F1", text, ["", "F1", "minutes", "peak MiB"], rows)
 
 
 def _write(task: str, what: str, text: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

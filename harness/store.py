@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from harness.errors import StoreError, UserError
 from harness.files import write_whole
@@ -61,6 +61,8 @@ class Store:
     """Runs on disk. Reading needs no lock: a folder that is there is whole."""
 
     def __init__(self, root: Path) -> None:
+        if root.exists() and not root.is_dir():
+            raise StoreError(f"The store {root} is a file; --runs DIR names a folder.")
         self.root = root
 
     def has(self, key: RunKey) -> bool:
@@ -83,6 +85,16 @@ class Store:
         except OSError as error:
             raise self._unwritable(str(error.strerror)) from error
         return FileLock(folder / ("--".join(key.path.parts) + ".lock"))
+
+    def is_free(self, key: RunKey) -> bool:
+        """Whether no process has this run under way, as far as can be seen."""
+        try:
+            with self.lock(key).acquire(blocking=False):
+                return True
+        except Timeout:
+            return False
+        except StoreError:  # the run itself will say what is wrong with the store
+            return True
 
     def work(self, key: RunKey) -> Path:
         """The folder of a run in progress: `result/` is what will be stored, the rest is the system's."""
@@ -117,6 +129,12 @@ class Store:
             return found
         except (OSError, ValueError):
             return None
+
+    def failures(self) -> Iterator[tuple[Path, dict[str, str]]]:
+        """Every run that failed: where it would stand in the store, and what `failure` says."""
+        for path in sorted((self.root / ".failed").glob("*/*/*/seed-*.json")):
+            values: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+            yield path.relative_to(self.root / ".failed").with_suffix(""), values
 
     def forgive(self, key: RunKey) -> None:
         """Forget that a run failed."""

@@ -263,6 +263,8 @@ def test_a_record_of_another_schema_is_named(tmp_path: Path, harness: Callable[.
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, harness: Callable[..., Result]) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     refused(harness("new", "task", "mine", "--out", tmp_path / "file"), ["cannot be written", "--out"])
+    for command in (["run", "-s", "gazetteer", "-t", "lookright"], ["ls", "runs"], ["leaderboard"]):
+        refused(harness(*command, "--runs", tmp_path / "file"), ["is a file", "--runs"])
 
 
 def test_a_split_without_files_is_named(tmp_path: Path, harness: Callable[..., Result]) -> None:

@@ -60,21 +60,34 @@ def _tasks() -> list[dict[str, Any]]:
 
 
 def _runs(runs: Path) -> list[dict[str, Any]]:
+    """The runs, and behind them those that failed."""
     store = Store(runs)
-    return [
+    found = [
         {
             "run": str(folder.relative_to(store.root)),
             "system": record.title,
             "F1": round(record.scores["test"].f1, 2),
             "limit": record.limit or "",
             "finished": record.finished,
+            "error": "",
         }
         for folder, record in store.records()
+    ]
+    return found + [
+        {
+            "run": str(path),
+            "system": path.parts[1],
+            "F1": None,
+            "limit": "",
+            "finished": failure["at"],
+            "error": failure["error"].splitlines()[0],
+        }
+        for path, failure in store.failures()
     ]
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    return f"{value:.2f}" if isinstance(value, float) else "" if value is None else str(value)
 
 
 def show_thing(name: str, runs: Path, preset: str, pairs: Sequence[str], as_json: bool) -> None:

@@ -25,7 +25,7 @@ from harness.store import Store
 
 _SHARE = 0.8  # of the free memory, to be given away
 _THREADS = "OMP_NUM_THREADS"  # which torch and MKL go by
-_ALLOCATOR = {  # memory is kept for the next batch, in large pages; what the user set goes before
+ALLOCATOR = {  # memory is kept for the next batch, in large pages; what the user set goes before
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432"
     ":glibc.malloc.trim_threshold=4294967296:glibc.malloc.top_pad=268435456"
 }
@@ -80,13 +80,14 @@ def _here(jobs: Sequence[Job], progress: bool) -> Events:
 
 def _side_by_side(jobs: Sequence[Job], count: int) -> Events:
     events: SimpleQueue[Started | Outcome] = SimpleQueue()
-    left = deque(jobs)
+    left, choosing = deque(jobs), threading.Lock()
     workers = [_Worker(number, count) for number in range(count)]
 
     def serve(worker: _Worker) -> None:
         while left:
             try:
-                job = left.popleft()
+                with choosing:
+                    job = _next(left)
             except IndexError:
                 break
             events.put(Started(job.key))
@@ -110,6 +111,15 @@ def _side_by_side(jobs: Sequence[Job], count: int) -> Events:
             worker.kill()
             thread.join()
             worker.close()
+
+
+def _next(left: deque[Job]) -> Job:
+    """The first job that nobody else has under way, or the first: two grids on one store share their runs."""
+    for _ in range(len(left)):
+        if Store(left[0].runs).is_free(left[0].key):
+            break
+        left.rotate(-1)
+    return left.popleft()
 
 
 class _Worker:
@@ -153,7 +163,7 @@ class _Worker:
 
     def _start(self) -> subprocess.Popen[str]:
         self._release()
-        environment = _ALLOCATOR | os.environ | {_THREADS: self._threads()}
+        environment = ALLOCATOR | os.environ | {_THREADS: self._threads()}
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
         self.process = subprocess.Popen(

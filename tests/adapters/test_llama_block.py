@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from harness.adapters.llama_block import JoinedBlock, refresh, understood
+from harness.adapters.llama_block import JoinedBlock, Refresh, understood
 from harness.adapters.lowrank import with_lora
 from harness.adapters.masks import unmask
 from harness.adapters.quicken import blocks
@@ -51,7 +51,7 @@ def joined(model: Any) -> Any:
         block.forward = lambda hidden, attention_mask, position_embeddings, new=new, **_: new(
             hidden, attention_mask, position_embeddings
         )
-    refresh(found)
+    Refresh(found)()
     return other
 
 

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from conftest import Result
+from harness.executors.local import _side_by_side
 from harness.executors.slurm import Slurm
+from harness.grid import Place, Request, jobs_of
+from harness.job import Outcome
 from harness.registry import EXECUTORS
 from harness.store import Store
 from test_cli import tiny
@@ -79,6 +82,20 @@ def test_processes_side_by_side_give_the_same_store(
     assert alike(results(tmp_path / "runs")) == alike(results(whole))
 
 
+def test_a_run_that_another_grid_has_under_way_is_left_for_last(tmp_path: Path) -> None:
+    requests = [Request(["gazetteer"], ["lookright"], set={"min_share": share / 10}) for share in range(3)]
+    jobs = jobs_of(requests, Place(None, tmp_path))
+    elsewhere = Store(tmp_path).lock(jobs[0].key)
+    elsewhere.acquire()
+    ended = []
+    for event in _side_by_side(jobs, 1):
+        if isinstance(event, Outcome):
+            ended.append(event.key)
+            if len(ended) == len(jobs) - 1:
+                elsewhere.release()
+    assert ended == [job.key for job in [*jobs[1:], jobs[0]]]
+
+
 @pytest.fixture
 def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with systems that fail, as cards."""
@@ -101,6 +118,12 @@ def test_a_failed_run_is_kept_with_its_error_and_stops_no_other(theirs: Path, ha
     kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(runs.glob(".failed/*/*/*/*.json"))]
     assert ["no luck" in one["error"] for one in kept] == [True, False]
     assert "ZeroDivisionError" in kept[0]["trace"]
+    listed = json.loads(harness("ls", "runs", "--runs", runs, "--json").out)
+    assert [(one["system"], "no luck" in one["error"]) for one in listed] == [
+        ("gazetteer", False),
+        ("broken", True),
+        ("deadly", False),
+    ]
 
     again = harness(*grid)
     assert again.code == 1
