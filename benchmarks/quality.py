@@ -101,7 +101,7 @@ def _alone(name: str, seed: int, task: str, data: Path | None, cores: SimpleQueu
     """Train in a process of its own, on one core; ours with the memory settings that a grid gives its processes."""
     core = cores.get()
     command = [sys.executable, "-m", "benchmarks.quality", "--task", task, "--only", name, "--seed", str(seed)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"} | (ALLOCATOR if name == OURS else {})
+    environment = (ALLOCATOR if name == OURS else {}) | os.environ | {"OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
             ["taskset", "-c", str(core), *command, *(["--data", str(data)] if data else [])],
@@ -129,7 +129,8 @@ def _write(task: str, seeds: int, found: dict[str, list[Found]]) -> None:
     text = (
         f"SmolLM2-135M, causal, LoRA r 16 on all linear layers, trained to the end of the preset with {seeds} seeds, "
         f"{len(usable_cores())} trainings at once, each in a process of its own on one core. F1 on test, mean and "
-        "standard deviation over seeds; minutes of a training, compiling included; peak memory."
+        "standard deviation over seeds; minutes from loading the weights to the last update, compiling included where "
+        "`auto` does it; peak memory."
     )
     rows = []
     for name, runs in found.items():
