@@ -6,6 +6,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,7 +21,7 @@ LEVEL = 0.05
 MOST_TESTED = 100  # systems of a board: all their pairs are tested in a minute
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """A line of a board: the runs of one system that differ in their seed only.
 
@@ -66,17 +67,28 @@ class Entry:
 
     def mean(self, name: str) -> float:
         """The mean over seeds of a field of the test score."""
-        return statistics.fmean(float(getattr(record.scores["test"], name)) for record in self.records)
+        return statistics.fmean([float(getattr(record.scores["test"], name)) for record in self.records])
 
     def cost(self, name: str) -> float | None:
         """The mean over seeds of a cost, or None where a run does not have it."""
         values = [record.cost.get(name) for record in self.records]
-        return statistics.fmean(v for v in values if v is not None) if None not in values else None
+        return statistics.fmean([v for v in values if v is not None]) if None not in values else None
 
     def cell(self, table: str, name: str) -> float | None:
-        """The mean F1 of a label or slice, or None where it does not occur."""
-        cells = [getattr(record.scores["test"], table).get(name) for record in self.records]
-        return statistics.fmean(cell["f1"] for cell in cells) if all(cells) else None
+        """The mean F1 of a label or slice, or None where a run does not have it. `table`: labels or slices."""
+        return self._cells[table].get(name)
+
+    @cached_property
+    def _cells(self) -> dict[str, dict[str, float | None]]:
+        found = {}
+        for table in ("labels", "slices"):
+            runs = [getattr(record.scores["test"], table) for record in self.records]
+            names = {name for run in runs for name in run}
+            found[table] = {
+                name: statistics.fmean([run[name]["f1"] for run in runs]) if all(name in run for run in runs) else None
+                for name in names
+            }
+        return found
 
     @property
     def validation_f1s(self) -> list[float]:
@@ -84,10 +96,11 @@ class Entry:
         scores = [record.scores.get("validation") for record in self.records]
         return [score.f1 for score in scores if score is not None]
 
+    @cached_property
     def items(self) -> dict[str, float]:
         """The mean over seeds of how many generated items ended in each class; empty where nothing was generated."""
         counts = [record.scores["test"].decoding for record in self.records]
-        found = {name: statistics.fmean(one.get(ITEM + name, 0) for one in counts) for name in (*PLACED, *LOST)}
+        found = {name: statistics.fmean([one.get(ITEM + name, 0) for one in counts]) for name in (*PLACED, *LOST)}
         return found if any(found.values()) else {}
 
     def noted(self, name: str) -> float | None:

@@ -2,15 +2,16 @@
 
 Gives exactly what reading, decoding and judging sentence by sentence gives, or nothing: files with anything out of the
 ordinary (other schemes, comments, documents, irregular columns, mistakes) are left to that way, which also says what is
-wrong and where. Suffixes of names: W words, S spans.
+wrong and where. Suffixes of names: L lines, W words, N sentences, T words with a tag that is not O, S spans.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -27,26 +28,44 @@ from harness.spans import Span
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _LONGEST_TAG = 32  # bytes
-_UNUSUAL = (b"\r", b"-DOCSTART-", *(bytes([code]) for code in (0x0B, 0x0C, 0x1C, 0x1D, 0x1E, 0x1F)))
+_PIECE = 2**19  # bytes of a file, at least
 _UNUSUAL_SPACES = tuple(  # what str.isspace knows beyond ASCII, and the byte-order mark
     chr(code).encode()
     for code in (0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF)
 )
 _MASKS = np.array([2 ** (8 * size) - 1 for size in range(9)], dtype=np.uint64)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
-_O, _B = 0, 1  # places in the letters of IOB2
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Whole sentences of a column file, as `Columns` has them. `fields`: separators of a line."""
+
+    words: bytes
+    fields: int
+    first_W: Array  # whether a word begins its sentence
+    tagged_T: Array  # the word
+    kind_T: Array  # number in `tags`
+    tags: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """A column file: its words as text, a line each and an empty line after each sentence; its tags; its sentences."""
+    """A column file: its words as text, a line each and an empty one after a sentence; its tags that are not O."""
 
     words: bytes
-    sentence_W: Array  # number of the sentence
-    first_W: Array  # whether a word begins its sentence
-    letter_W: Array
-    label_W: Array  # number in `labels`, -1 outside
+    count: int  # of words
+    begin_N: Array  # the first word of each sentence
+    at_T: Array  # the word
+    follows_T: Array  # whether the word before it is of the same sentence and has a tag too
+    letter_T: Array  # B or I, as the byte
+    label_T: Array  # number in `labels`
     labels: tuple[str, ...]
+
+    def sentence(self, word_S: Array) -> Array:
+        """The numbers of the sentences of words."""
+        numbers: Array = np.searchsorted(self.begin_N, word_S, side="right") - 1
+        return numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +83,18 @@ def score_columns(gold: Path, pred: Path, policy: Policy) -> tuple[SplitScore, d
     if policy is Policy.DISCARD:
         return None
     with ThreadPoolExecutor(2) as threads:
-        read, predicted = threads.map(_read, (gold, pred))
+        read, predicted = (_columns(pieces) for pieces in [_read(path, threads) for path in (gold, pred)])
     if read is None or predicted is None or read.words != predicted.words:
         return None
     labels = sorted({*read.labels, *predicted.labels})
     golds, preds = _spans(read, labels, policy), _spans(predicted, labels, policy)
     changes = {f"repaired-{name}": count for name, count in golds.violations.items()}
-    sentences = int(read.sentence_W[-1]) + 1
+    sentences = len(read.begin_N)
     digest = digest_of_gold(read.words, golds.start_S, golds.end_S, [labels[i] for i in golds.label_S.tolist()])
     found_S = _same(golds, preds)  # of the gold's spans, which are predicted
     hit_S = _same(preds, golds)  # of the predicted ones, which are right
     by_sentence = [
-        np.bincount(read.sentence_W[starts], minlength=sentences)
+        np.bincount(read.sentence(starts), minlength=sentences)
         for starts in (golds.start_S, preds.start_S, golds.start_S[found_S])
     ]
     by_label = [
@@ -88,103 +107,132 @@ def score_columns(gold: Path, pred: Path, policy: Policy) -> tuple[SplitScore, d
     kinds = _errors(read, labels, golds, preds, found_S, hit_S)
     interval = interval_of_sums(np.stack(by_sentence, 1))
     line = signature(gold.stem, digest, policy)
-    return summed(score, line, sentences, len(read.sentence_W), interval, kinds, preds.violations), changes
+    return summed(score, line, sentences, read.count, interval, kinds, preds.violations), changes
 
 
-def _read(path: Path) -> Columns | None:
-    """The columns of a regular file: words first, tags last, one separator between any two fields."""
-    if path.suffix in (".json", ".jsonl"):
-        return None
+def _read(path: Path, threads: ThreadPoolExecutor) -> Iterator[Piece | None]:
+    """The pieces of a file, each of whole sentences and small enough for a processor's cache; None for what is odd."""
     try:
-        data = path.read_bytes()
+        data = b"" if path.suffix in (".json", ".jsonl") else path.read_bytes()
         _ = data.isascii() or data.decode()
     except (OSError, UnicodeDecodeError):
-        return None
-    unusual = _UNUSUAL if data.isascii() else _UNUSUAL + _UNUSUAL_SPACES
-    if not data or any(text in data for text in unusual):
-        return None
+        data = b""
+    odd = (b"-DOCSTART-",) if data.isascii() else (b"-DOCSTART-", *_UNUSUAL_SPACES)
+    if not data or any(text in data for text in odd):
+        return iter([None])
     data += b"\n" * (not data.endswith(b"\n"))
+    cuts = [0]
+    while cuts[-1] < len(data):
+        blank = data.find(b"\n\n", cuts[-1] + _PIECE)
+        cuts.append(blank + 2 if blank >= 0 else len(data))
+    return threads.map(lambda cut: _piece(data[cut[0] : cut[1]]), pairwise(cuts))
+
+
+def _piece(data: bytes) -> Piece | None:
+    """Regular lines of sentences: words first, tags last, one separator between any two fields."""
     bytes_ = np.frombuffer(data, dtype=np.uint8)
-    ends = np.flatnonzero(bytes_ == 10)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    full = ends > starts
-    separators = np.flatnonzero((bytes_ == 32) | (bytes_ == 9))
-    start_W, end_W = starts[full], ends[full]
-    fields = len(separators) // len(start_W) if len(start_W) else 0
-    if not fields or fields * len(start_W) != len(separators):
+    at = np.flatnonzero(bytes_ <= 32)
+    code = bytes_[at]
+    end = np.flatnonzero(code == 10)  # of lines, among `at`
+    separators = int(np.count_nonzero((code == 32) | (code == 9)))
+    separators_L = np.diff(end, prepend=-1) - 1
+    end_L = at[end]
+    full_L = np.diff(end_L, prepend=-1) > 1
+    end_W = end[full_L]
+    fields = separators // max(1, len(end_W))
+    touching = np.count_nonzero(np.diff(at, prepend=-1) == 1)  # white space behind white space: empty lines, or odd
+    if (
+        separators + len(end) != len(at)
+        or touching != len(end) - len(end_W)
+        or not (separators_L[full_L] == fields).all()
+        or (fields == 0 and len(end_W))
+    ):
         return None
-    at = separators.reshape(len(start_W), fields)
-    inside = (at[:, 0] > start_W).all() and (at[:, -1] < end_W - 1).all() and (np.diff(at, axis=1) > 1).all()
-    tags = _tags(data, at[:, -1] + 1, end_W) if inside else None
-    if tags is None:
-        return None
-    gap_W = np.cumsum(~full)[full]
-    first_W = np.concatenate([[True], gap_W[1:] != gap_W[:-1]])
-    return Columns(_words(bytes_, start_W, at[:, 0], end_W, first_W), np.cumsum(first_W) - 1, first_W, *tags)
+    after_empty_L = np.append(True, ~full_L[:-1])
+    words = _words(bytes_, at[end_W - fields], at[end_W], end_L[~full_L & after_empty_L])
+    tags = _tags(data, at[end_W - 1] + 1, at[end_W])
+    return tags and Piece(words + b"\n" * bool(full_L[-1]), fields, after_empty_L[full_L], *tags)
 
 
-def _words(bytes_: Array, start_W: Array, stop_W: Array, end_W: Array, first_W: Array) -> bytes:
-    """The words alone, each with the end of its line, and the empty line after each sentence."""
-    steps = np.zeros(len(bytes_) + 2, dtype=np.int8)
-    steps[start_W] += 1
-    steps[stop_W] -= 1
-    kept = np.cumsum(steps, dtype=np.int8)[: len(bytes_)].astype(bool)
-    kept[end_W] = True
-    after = end_W[:-1][first_W[1:]] + 1  # the line end of the empty line behind a sentence
-    kept[after] = True
+def _words(bytes_: Array, stop_W: Array, end_W: Array, surplus: Array) -> bytes:
+    """The lines without what is behind the words, and without surplus line ends."""
+    steps = np.zeros(len(bytes_), dtype=np.int8)
+    steps[stop_W] = 1
+    steps[end_W] = -1
+    kept = np.cumsum(steps, dtype=np.int8) == 0
+    kept[surplus] = False
     text: bytes = bytes_[kept].tobytes()
-    return text + b"\n"
+    return text
 
 
-def _tags(data: bytes, start_W: Array, end_W: Array) -> tuple[Array, Array, tuple[str, ...]] | None:
-    """Letters, numbers of labels, and the labels; None for a tag that is none of IOB2's."""
-    size_W = end_W - start_W
-    if int(size_W.max()) > _LONGEST_TAG:
-        return None
+def _tags(data: bytes, start_W: Array, end_W: Array) -> tuple[Array, Array, list[str]] | None:
+    """Which words have a tag that is not O, the number of each one's tag, and the tags; None for an overlong one."""
     padded = data + bytes(_LONGEST_TAG)
     eights = np.ndarray((len(padded) - 7,), dtype="<u8", buffer=padded, strides=(1,))
-    values = [_eight(eights, start_W, size_W, done) for done in range(0, int(size_W.max()), 8)]
-    code_W = values[0]
-    for value in values[1:]:
-        code_W = code_W * _MIX ^ value
-    kinds = np.unique(code_W)
-    kind_W = np.searchsorted(kinds, code_W)
-    example = np.empty(len(kinds), dtype=np.int64)
-    example[kind_W] = np.arange(len(kind_W))
-    if not all(np.array_equal(value, value[example][kind_W]) for value in values):
+    size_W = end_W - start_W
+    tagged = np.flatnonzero((size_W > 1) | (eights[start_W] & _MASKS[1] != ord(OUTSIDE)))
+    start_T, size_T = start_W[tagged], size_W[tagged]
+    longest = int(size_T.max(initial=0))
+    if longest > _LONGEST_TAG:
+        return None
+    code_T = np.zeros(len(tagged), dtype=np.uint64)
+    values = [
+        eights[start_T + done] & _MASKS[np.clip(size_T - done, 0, 8)] for done in range(0, longest, 8)
+    ]  # the bytes of each tag as numbers, 0 behind its end
+    for value in values:
+        code_T = code_T * _MIX ^ value
+    _, example, kind_T = np.unique(code_T, return_index=True, return_inverse=True)
+    if not all(np.array_equal(value, value[example][kind_T]) for value in values):
         return None  # two tags of one code, which is next to impossible
-    tags = [data[start_W[i] : end_W[i]].decode() for i in example.tolist()]
+    begins = start_T[example].tolist()
+    return tagged, kind_T, [data[i : i + n].decode() for i, n in zip(begins, size_T[example].tolist(), strict=True)]
+
+
+def _columns(pieces: Iterator[Piece | None]) -> Columns | None:
+    """The pieces of a file as one; None where one is odd or unlike the others, or a tag is none of IOB2's."""
+    known: list[Piece] = []
+    for piece in pieces:
+        if piece is None:
+            return None
+        if len(piece.first_W):
+            known.append(piece)
+    if len({piece.fields for piece in known}) != 1:
+        return None
     try:
-        split = [split_tag(tag, Scheme.IOB2) for tag in tags]
+        parts = {tag: split_tag(tag, Scheme.IOB2) for piece in known for tag in piece.tags}
     except ValueError:
         return None
-    labels = tuple(sorted({label for _, label in split if label}))
-    letters = np.array([(OUTSIDE, "B", "I").index(letter) for letter, _ in split], dtype=np.int8)
-    numbers = np.array([labels.index(label) if label else -1 for _, label in split])
-    return letters[kind_W], numbers[kind_W], labels
-
-
-def _eight(eights: Array, start_W: Array, size_W: Array, done: int) -> Array:
-    """Eight bytes of each tag as a number, behind the first `done`; what is over its end is 0."""
-    value: Array = eights[start_W + done] & _MASKS[np.clip(size_W - done, 0, 8)]
-    return value
+    labels = tuple(sorted({label for _, label in parts.values()}))
+    offsets = np.cumsum([0, *(len(piece.first_W) for piece in known)])
+    first_W = np.concatenate([piece.first_W for piece in known])
+    at_T = np.concatenate([piece.tagged_T + offset for piece, offset in zip(known, offsets[:-1], strict=True)])
+    letters = [np.array([ord(parts[tag][0]) for tag in piece.tags], dtype=np.int64) for piece in known]
+    numbers = [np.array([labels.index(parts[tag][1]) for tag in piece.tags], dtype=np.int64) for piece in known]
+    return Columns(
+        b"".join(piece.words for piece in known),
+        len(first_W),
+        np.flatnonzero(first_W),
+        at_T,
+        (np.diff(at_T, prepend=-1) == 1) & ~first_W[at_T],
+        np.concatenate([letter[piece.kind_T] for letter, piece in zip(letters, known, strict=True)]),
+        np.concatenate([number[piece.kind_T] for number, piece in zip(numbers, known, strict=True)]),
+        labels,
+    )
 
 
 def _spans(read: Columns, labels: Sequence[str], policy: Policy) -> Spans:
     """What `harness.schemes.chunks` finds in IOB2, kept by `strict` or `conlleval`."""
-    number = np.array([*(labels.index(label) for label in read.labels), -1])
-    label_W, letter_W = number[read.label_W], read.letter_W
-    before_W = np.where(read.first_W, _O, np.roll(letter_W, 1))
-    begins_W = (letter_W != _O) & ((before_W == _O) | (letter_W == _B) | (label_W != np.roll(label_W, 1)))
-    starts = np.flatnonzero(begins_W)
-    borders = np.append(np.flatnonzero(begins_W | (letter_W == _O) | read.first_W), len(letter_W))
-    ends = borders[np.searchsorted(borders, starts, side="right")]
-    wrong = letter_W[starts] != _B
-    changed = wrong & (before_W[starts] != _O)
+    label_T = np.array([labels.index(label) for label in read.labels], dtype=np.int64)[read.label_T]
+    begins_T = ~read.follows_T | (read.letter_T == ord("B")) | (label_T != np.roll(label_T, 1))
+    starts = np.flatnonzero(begins_T)
+    lasts = np.append(starts[1:], len(begins_T)) - 1 if len(starts) else starts
+    wrong = read.letter_T[starts] != ord("B")
+    changed = wrong & read.follows_T[starts]
     found = {"label-change": int(changed.sum()), "no-begin": int((wrong & ~changed).sum())}
-    keep = ~wrong if policy is Policy.STRICT else np.ones(len(starts), dtype=bool)
     violations = Counter({name: count for name, count in found.items() if count})
-    return Spans(starts[keep], ends[keep], label_W[starts[keep]], violations)
+    keep = ~wrong if policy is Policy.STRICT else np.ones(len(starts), dtype=bool)
+    starts, lasts = starts[keep], lasts[keep]
+    return Spans(read.at_T[starts], read.at_T[lasts] + 1, label_T[starts], violations)
 
 
 def _same(spans: Spans, others: Spans) -> Array:
@@ -244,7 +292,7 @@ def _by_sentence(
 ) -> list[tuple[list[Span], list[Span]]]:
     found: dict[int, tuple[list[Span], list[Span]]] = {}
     for side, (spans, chosen) in enumerate(((golds, near_gold), (preds, near_pred))):
-        numbers = read.sentence_W[spans.start_S[chosen]].tolist()
+        numbers = read.sentence(spans.start_S[chosen]).tolist()
         values = zip(*(a[chosen].tolist() for a in (spans.start_S, spans.end_S, spans.label_S)), strict=True)
         for sentence, (start, end, label) in zip(numbers, values, strict=True):
             found.setdefault(sentence, ([], []))[side].append(Span(start, end, labels[label]))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import statistics
 import unicodedata
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from harness.board import Entry
+if TYPE_CHECKING:
+    from harness.board import Entry  # most commands print tables of other things, and start faster without it
 
 
 def print_table(board: Sequence[Entry]) -> None:

@@ -110,7 +110,7 @@ def _section(signature: str, lines: Sequence[Entry], letters: Sequence[str]) -> 
         _cells(board, "labels", labels[:_LABELS], "labels", "F1 by label", more),
         _errors(board),
     ]
-    if written := [entry for entry in board if entry.items()]:
+    if written := [entry for entry in board if entry.items]:
         tables.append(_responses(written))
     return Section(signature, facts, board, tables, grids)
 
@@ -221,8 +221,8 @@ def _errors(board: Sequence[Entry]) -> Table:
     rows = []
     for entry in board:
         runs = scores[entry.first.identity]
-        counts = [statistics.fmean(run.errors[name] for run in runs) for name in ERRORS]
-        counts += [statistics.fmean(run.decoding.get(name, 0) for run in runs) for name in repairs]
+        counts = [statistics.fmean([run.errors[name] for run in runs]) for name in ERRORS]
+        counts += [statistics.fmean([run.decoding.get(name, 0) for run in runs]) for name in repairs]
         rows.append([Cell(entry.first.title, key=entry.key), *(number(count, ",.0f") for count in counts)])
     return Table("errors", "Errors", ["system", *ERRORS, *repairs], rows)
 
@@ -232,7 +232,7 @@ def _responses(board: Sequence[Entry]) -> Table:
     head += ["prompt tokens", "completion tokens", "tokens/s", "US dollars"]
     rows = []
     for entry in board:
-        items = entry.items()
+        items = entry.items
         total = sum(items.values())
         parsed = total - items["unparseable"]
         rows.append(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import bulk
 from harness.bulk import score_columns
 from harness.commands.score import ScoreOptions, _judged
 from harness.decode import Policy
@@ -31,9 +32,13 @@ def noisy(draw: random.Random, tags: list[str], noise: float) -> list[str]:
 
 @pytest.mark.parametrize("policy", [Policy.STRICT, Policy.CONLLEVAL])
 @pytest.mark.parametrize("noise", [0.0, 0.1, 1.0])
-def test_arrays_and_sentences_score_alike(tmp_path: Path, policy: Policy, noise: float) -> None:
+@pytest.mark.parametrize("piece", [1, 50, 2**20])
+def test_arrays_and_sentences_score_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: Policy, noise: float, piece: int
+) -> None:
+    monkeypatch.setattr(bulk, "_PIECE", piece)
     draw = random.Random(f"{policy}{noise}")
-    for number in range(40):
+    for number in range(20):
         gold = [[draw.choice(TAGS) for _ in range(draw.randint(1, 12))] for _ in range(draw.randint(1, 30))]
         predicted = [noisy(draw, tags, noise) for tags in gold]
         middle, blank = draw.choice(["", "\tNN x"]), draw.choice(["\n", "\n\n"])

@@ -1,0 +1,48 @@
+"""What a run keeps beside its record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import store
+from harness.intervals import sums_by_unit
+from harness.record import row_to_json
+from harness.scoring import Row, row_of
+from harness.spans import Span
+
+
+@pytest.fixture
+def rows() -> list[Row]:
+    spans = [Span(0, 1, "PER"), Span(2, 4, "LOC")]
+    return [row_of("s1", None, spans, spans[:1]), row_of("s2", None, [], spans), row_of("s3", None, spans, [])]
+
+
+def test_sums_are_read_as_written_and_as_numpy_reads_them(
+    tmp_path: Path, rows: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write_sums(tmp_path, rows)
+    assert np.array_equal(store.read_sums(tmp_path), np.load(tmp_path / store.SUMS))
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "load", lambda *_, **__: pytest.fail("left to numpy"))
+        assert store.read_sums(tmp_path).tolist() == [[2, 1, 1], [0, 2, 0], [2, 0, 0]]
+    np.save(tmp_path / store.SUMS, sums_by_unit(rows))  # other numbers than write_sums writes
+    assert store.read_sums(tmp_path).tolist() == [[2, 1, 1], [0, 2, 0], [2, 0, 0]]
+
+
+@pytest.mark.parametrize("left", [None, b"", b"\x93NUMPY\x01\x00", "cut"])
+def test_sums_that_are_missing_or_broken_come_from_the_rows(
+    tmp_path: Path, rows: list[Row], left: bytes | str | None
+) -> None:
+    store.write_sums(tmp_path, rows)
+    path = tmp_path / store.SUMS
+    whole = path.read_bytes()
+    path.unlink()
+    if left is not None:
+        path.write_bytes(whole[:-8] if isinstance(left, str) else left)
+    lines = [json.dumps({**row_to_json(row), "split": "test"}) for row in rows]
+    (tmp_path / store.ROWS).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert np.array_equal(store.read_sums(tmp_path), sums_by_unit(rows))
