@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,13 +23,13 @@ from harness.adapters.settings import TaggerSettings
 from harness.adapters.tagger import Tagger
 from harness.adapters.training import duration
 
+from benchmarks.processes import alone_on
 from benchmarks.tables import context_of, write
 from benchmarks.training import OPPONENTS, OURS, SEED, windows_of
 from harness.commands.quiet import quiet_libraries
 from harness.dataset import Dataset, load_dataset
 from harness.decode import decode_tags
 from harness.environment import peak_memory, usable_cores
-from harness.executors.local import ALLOCATOR
 from harness.schemes import tags_of
 from harness.scoring import row_of, score
 from harness.spans import Labeled
@@ -98,21 +95,14 @@ def train(name: str, settings: TaggerSettings, dataset: Dataset, seed: int) -> F
 
 
 def _alone(name: str, seed: int, task: str, data: Path | None, cores: SimpleQueue[int]) -> Found:
-    """Train in a process of its own, on one core; ours with the memory settings that a grid gives its processes."""
+    """Train in a process of its own."""
+    arguments = ["benchmarks.quality", "--task", task, "--only", name, "--seed", str(seed)]
     core = cores.get()
-    command = [sys.executable, "-m", "benchmarks.quality", "--task", task, "--only", name, "--seed", str(seed)]
-    environment = (ALLOCATOR if name == OURS else {}) | os.environ | {"OMP_NUM_THREADS": "1"}
     try:
-        done = subprocess.run(
-            ["taskset", "-c", str(core), *command, *(["--data", str(data)] if data else [])],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment,
-        )
+        line = alone_on(core, [*arguments, *(["--data", str(data)] if data else [])], name == OURS)
     finally:
         cores.put(core)
-    found = Found(*json.loads(done.stdout.splitlines()[-1]))
+    found = Found(*json.loads(line))
     print(name, seed, found, flush=True)
     return found
 

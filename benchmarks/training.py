@@ -20,6 +20,7 @@ from harness.adapters.device import device_of
 from harness.adapters.lowrank import merged
 from harness.adapters.quicken import blocks
 from harness.adapters.settings import TaggerSettings, Train
+from harness.adapters.subwords import SubwordEncoder
 from harness.adapters.tagging import TaggedWindow, TagObjective, tagged_windows
 from harness.adapters.training import Trainer
 
@@ -87,14 +88,10 @@ def main() -> None:
     quiet_libraries()
     settings = settings_of(resolve_system("smollm2-unmask-0000"))
     dataset = load_dataset(task_card(asked.task), asked.data)
-    ours = Ours(replace(settings, machine=replace(settings.machine, compile="on")), dataset)
-    windows = windows_of(ours.encoder, dataset, "train")
-    torch.manual_seed(SEED)
-    windows = [windows[i] for i in torch.randperm(len(windows)).tolist()]
-    contenders: dict[str, Any] = {OURS: ours}
-    for name, kind in OPPONENTS.items():
-        contenders[name] = kind(settings, len(tags_of(dataset.labels)), ours.encoder.pad, SEED)
-    facts = Facts(ours.model, windows)
+    built = {name: contender_of(name, settings, dataset) for name in (OURS, *OPPONENTS)}
+    contenders = {name: contender for name, (contender, _) in built.items()}
+    windows = shuffled(windows_of(built[OURS][1], dataset, "train"))
+    facts = Facts(contenders[OURS].model, windows)
     for accumulation in asked.accumulation:
         train = replace(settings.train, accumulation=accumulation)
         for contender in contenders.values():
@@ -107,6 +104,27 @@ def main() -> None:
     _write(asked.task, "inference", text, ["", "sentences/s", "range", "ratio"], rate_rows(rates, OURS))
 
 
+def contender_of(name: str, settings: TaggerSettings, dataset: Dataset) -> tuple[Any, SubwordEncoder]:
+    """Ours, compiled, or an opponent; and the encoder of its windows."""
+    if name == OURS:
+        ours = Ours(replace(settings, machine=replace(settings.machine, compile="on")), dataset)
+        return ours, ours.encoder
+    tags = len(tags_of(dataset.labels))
+    _, encoder = build_classifier(settings, tags)
+    return OPPONENTS[name](settings, tags, encoder.pad, SEED), encoder
+
+
+def shuffled(windows: Sequence[TaggedWindow]) -> list[TaggedWindow]:
+    """In the order that all contenders get them."""
+    torch.manual_seed(SEED)
+    return [windows[i] for i in torch.randperm(len(windows)).tolist()]
+
+
+def subwords_of(windows: Sequence[TaggedWindow]) -> int:
+    """All subwords of some windows."""
+    return sum(len(one.window.ids) for one in windows)
+
+
 @dataclass(frozen=True)
 class Facts:
     """What is computed on what: the model, and the windows it is trained on."""
@@ -117,7 +135,7 @@ class Facts:
     @property
     def subwords(self) -> float:
         """Of a window, on average."""
-        return sum(len(one.window.ids) for one in self.windows) / len(self.windows)
+        return subwords_of(self.windows) / len(self.windows)
 
     def matrices(self, trained: bool) -> list[torch.Tensor]:
         """The weights of the blocks that are trained, or those that are not."""
@@ -155,7 +173,7 @@ def training_rates(
 
     def rate(contender: Any, number: int) -> float:
         mine = [windows[(number * size + i) % len(windows)] for i in range(size)]
-        return sum(len(one.window.ids) for one in mine) / contender.train(mine, updates)
+        return subwords_of(mine) / contender.train(mine, updates)
 
     for contender in contenders.values():
         contender.train(windows[: 2 * train.batch * train.accumulation], 2)  # warm up

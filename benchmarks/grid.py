@@ -1,0 +1,92 @@
+"""Training as a grid does it, a process on each core: ours, the straightforward stack, and the paper's loop.
+
+python -m benchmarks.grid --task wnut17 --data DIR [--updates 12] [--rounds 3] [--accumulation 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from harness.adapters.settings import TaggerSettings
+
+from benchmarks.processes import alone_on
+from benchmarks.tables import interleaved, rate_rows, write
+from benchmarks.training import OPPONENTS, OURS, Facts, contender_of, shuffled, subwords_of, windows_of
+from harness.commands.quiet import quiet_libraries
+from harness.dataset import Dataset, load_dataset
+from harness.environment import usable_cores
+from harness.system import resolve_system, settings_of
+from harness.task import task_card
+
+
+def main() -> None:
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--task", default="tsa-md")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--updates", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--accumulation", type=int, default=1, help="batches of 16 an update")
+    parser.add_argument("--only", choices=(OURS, *OPPONENTS), help=argparse.SUPPRESS)  # one, in this process
+    parser.add_argument("--round", type=int, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    quiet_libraries()
+    settings = settings_of(resolve_system("smollm2-unmask-0000"))
+    settings = replace(settings, train=replace(settings.train, accumulation=asked.accumulation))
+    dataset = load_dataset(task_card(asked.task), asked.data)
+    if asked.only:
+        print(_rate(asked.only, settings, dataset, asked.updates, asked.round))
+        return
+    names = (OURS, *OPPONENTS)
+    found = interleaved({name: partial(_together, name, asked) for name in names}, asked.rounds)
+    _write(asked, settings, dataset, found)
+
+
+def _rate(name: str, settings: TaggerSettings, dataset: Dataset, updates: int, number: int) -> float:
+    """Subwords a second of one contender, without padding, once it is warm."""
+    contender, encoder = contender_of(name, settings, dataset)
+    windows = shuffled(windows_of(encoder, dataset, "train"))
+    size = settings.train.batch * settings.train.accumulation
+    contender.train(windows[: 2 * size], 2)
+    mine = [windows[(number * updates * size + i) % len(windows)] for i in range(updates * size)]
+    return subwords_of(mine) / contender.train(mine, updates)
+
+
+def _together(name: str, asked: argparse.Namespace, number: int) -> float:
+    """The sum over processes, one on each core, that do the same at the same time."""
+    options = {"--task": asked.task, "--updates": asked.updates, "--accumulation": asked.accumulation}
+    options |= {"--only": name, "--round": number, **({"--data": asked.data} if asked.data else {})}
+    arguments = ["benchmarks.grid", *(str(part) for option in options.items() for part in option)]
+    cores = usable_cores()
+    with ThreadPoolExecutor(len(cores)) as pool:
+        return sum(float(line) for line in pool.map(lambda core: alone_on(core, arguments, name == OURS), cores))
+
+
+def _write(asked: Any, settings: TaggerSettings, dataset: Dataset, rates: dict[str, Sequence[float]]) -> None:
+    ours, encoder = contender_of(OURS, settings, dataset)
+    facts = Facts(ours.model, windows_of(encoder, dataset, "train"))
+    size = settings.train.batch * settings.train.accumulation
+    square, _ = facts.ceilings(size)
+    text = (
+        f"SmolLM2-135M, causal, LoRA r 16 on all linear layers, {len(usable_cores())} processes at once, each on one "
+        f"core: updates of {size} sentences of `{asked.task}` of {facts.subwords:.0f} subwords on average, the "
+        f"others' in batches of {settings.train.batch}. Subwords a second of all processes together, without padding: "
+        f"medians of {asked.rounds} interleaved rounds, with range and median of the rounds' ratios to ours. The share "
+        f"is of {square / 1e12:.2f} TFLOP/s, what bf16 products of 2048 x 2048 matrices reach on all cores."
+    )
+    shares = [f"{median(found) * facts.flops() / square:.0%}" for found in rates.values()]
+    rows = [[*row, share] for row, share in zip(rate_rows(rates, OURS), shares, strict=True)]
+    head = ["", "subwords/s", "range", "ratio", "share"]
+    title = f"Taggers side by side on {asked.task}: updates of {size}"
+    write(f"grid-{asked.task}-updates-of-{size}", title, text, head, rows)
+
+
+if __name__ == "__main__":
+    main()
