@@ -19,6 +19,7 @@ from harness.store import Store
 
 _EVERY = 2.0  # seconds between two looks
 _LOOKS = 5  # at a queue without a job that has not said how it ended, before it is lost
+_MOST_STOPS = 100  # of a job for its time, after each of which it goes on in a new one
 _MINUTES = 24 * 60  # the time limit of a job, where none is named
 
 
@@ -81,7 +82,9 @@ class Slurm(Executor):
         return submitit
 
     def _executor(self, submitit: Any, store: Store, need: Resources) -> Any:
-        executor = submitit.AutoExecutor(folder=store.root / ".slurm", cluster=self.cluster)
+        executor = submitit.AutoExecutor(
+            folder=store.root / ".slurm", cluster=self.cluster, slurm_max_num_timeout=_MOST_STOPS
+        )
         asked = {"time": _MINUTES, "array_parallelism": self.jobs or 256} | _parameters(self.target)
         try:
             executor.update_parameters(

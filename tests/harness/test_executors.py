@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
+import shlex
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from conftest import Result
 from harness.executors.local import _side_by_side
 from harness.executors.slurm import Slurm
 from harness.grid import Place, Request, jobs_of
-from harness.job import Outcome
+from harness.job import Events, Job, Outcome
 from harness.registry import EXECUTORS
-from harness.store import Store
+from harness.store import RunKey, Store
 from test_cli import tiny
 from test_crash import results
 
 Harness = Callable[..., Result]
-GRID = ["run", "-s", "gazetteer", "-s", "smollm2-unmask-?1", "-t", "lookright", "--seeds", "2"]
+GRID = ["run", "-s", "oracle", "-s", "gazetteer", "-s", "smollm2-unmask-?1", "-t", "lookright", "--seeds", "2"]
 THEIRS = """
 import os, signal
 from harness.adapters.gazetteer import Gazetteer
@@ -40,8 +45,6 @@ class Deadly(Gazetteer):
 @pytest.fixture(scope="module")
 def whole(tiny_decoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of the grid, carried out in one process."""
-    import sys
-
     from harness.cli import main
 
     runs = tmp_path_factory.mktemp("whole")
@@ -78,7 +81,7 @@ def test_processes_side_by_side_give_the_same_store(
 ) -> None:
     result = harness(*GRID, "--jobs", 2, "--runs", tmp_path / "runs", *tiny(tiny_decoder))
     assert result.code == 0, result.err
-    assert result.err.count("new)") == 5
+    assert result.err.count("new)") == 6
     assert alike(results(tmp_path / "runs")) == alike(results(whole))
 
 
@@ -181,7 +184,41 @@ def test_a_node_killed_in_the_middle_costs_no_run(
     watcher.join()
     assert killed, "the grid ended before a node could be killed"
     assert result.code == 0, result.err
-    assert len(Store(runs).folders()) == 5
+    assert len(Store(runs).folders()) == 6
+
+
+@pytest.fixture
+def stranger(cluster: Any, tmp_path: Path) -> Iterator[Path]:
+    """A store that a node of the cluster does not see: another file system lies over its folder there."""
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    start = f"ray start --address {cluster.address} --num-cpus 1 --memory {8 * 2**30} --object-store-memory {10**8}"
+    hidden = f"mount -t tmpfs none {shlex.quote(str(runs))} && exec {Path(sys.executable).with_name(start)} --block"
+    can = subprocess.run(["unshare", "--mount", "mount", "-t", "tmpfs", "none", str(runs)], capture_output=True)
+    if can.returncode:
+        pytest.skip("a folder can be hidden from a process by root only")
+    with subprocess.Popen(["unshare", "--mount", "sh", "-c", hidden], stdout=subprocess.PIPE, text=True) as node:
+        assert node.stdout and any("Ray runtime started" in line for line in node.stdout)
+        yield runs
+        node.terminate()
+
+
+def test_a_node_that_does_not_share_the_store_sends_its_runs(
+    stranger: Path, whole: Path, tiny_decoder: Path, tmp_path: Path, cluster: Any, harness: Harness,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    taken: list[RunKey] = []
+    take = Store.take
+
+    def seen(store: Store, key: RunKey, files: Any) -> None:
+        taken.append(key)
+        take(store, key, files)
+
+    monkeypatch.setattr(Store, "take", seen)
+    result = harness(*GRID, "--on", f"ray:{cluster.address}", "--runs", stranger, *tiny(tiny_decoder))
+    assert result.code == 0, result.err
+    assert taken
+    assert board(stranger, tmp_path / "a", harness) == board(whole, tmp_path / "b", harness)
 
 
 def test_runs_come_back_from_where_the_store_is_not(tmp_path: Path, harness: Harness) -> None:
@@ -211,6 +248,31 @@ def test_submitit_gives_the_same_board(
     result = harness(*GRID, "--on", "slurm:cpu", "--runs", runs, *tiny(tiny_decoder))
     assert result.code == 0, result.err
     assert board(runs, tmp_path / "a", harness) == board(whole, tmp_path / "b", harness)
+
+
+class StoppedSlurm(HereSlurm):
+    """The first job is told that its time is up, once its run has a checkpoint."""
+
+    def _watched(self, under_way: dict[Any, Job]) -> Events:
+        handle, job = next(iter(under_way.items()))
+        while not list(Path(job.runs).glob(".work/*/*/*/*/checkpoint-*")):
+            assert not handle.done(), "the run ended before it could be stopped"
+            time.sleep(0.05)
+        psutil.Process(int(handle.job_id)).children()[0].send_signal(signal.SIGUSR2)
+        yield from super()._watched(under_way)
+        assert "Requeued job" in handle.stdout()
+
+
+def test_a_job_that_slurm_stops_goes_on_in_a_new_one(
+    tiny_decoder: Path, tmp_path: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EXECUTORS, "slurm", f"{__name__}:StoppedSlurm")
+    grid = ["run", "-s", "smollm2-unmask-11", "-t", "lookright"]
+    grid += tiny(tiny_decoder, "train.epochs=8", "machine.checkpoint_minutes=0.0001")
+    stopped = harness(*grid, "--on", "slurm", "--runs", tmp_path / "stopped")
+    assert stopped.code == 0, stopped.err
+    assert harness(*grid, "--runs", tmp_path / "whole").code == 0
+    assert alike(results(tmp_path / "stopped")) == alike(results(tmp_path / "whole"))
 
 
 @pytest.mark.parametrize(
