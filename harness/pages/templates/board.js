@@ -12,8 +12,8 @@ function compare(a, b) {
 }
 function sortBy(head) {
   const table = head.closest("table");
-  const down = head.getAttribute("aria-sort") !== "descending" && !head.classList.contains("name");
-  const way = down || head.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
+  const opposite = { ascending: "descending", descending: "ascending" };
+  const way = opposite[head.getAttribute("aria-sort")] || head.dataset.first;
   for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", way);
   const sign = way === "descending" ? -1 : 1;
