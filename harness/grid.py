@@ -22,10 +22,7 @@ FIRST_SEED = 120
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Every one of these systems on every one of these tasks, with every seed. Names may be shell patterns.
-
-    `checked` is whether its settings are known to be taken by some system of the grid that this is a part of.
-    """
+    """Every one of these systems on every one of these tasks, with every seed. Names may be shell patterns."""
 
     systems: Sequence[str]
     tasks: Sequence[str]
@@ -35,7 +32,34 @@ class Request:
     limit: int | None = None
     policy: str = "strict"
     save: bool = False
-    checked: bool = False
+
+    @property
+    def on_tasks(self) -> dict[str, Any]:
+        """What is set of tasks, and by the other property, of systems."""
+        return {key: value for key, value in self.set.items() if is_task_key(key)}
+
+    @property
+    def on_systems(self) -> dict[str, Any]:
+        return {key: value for key, value in self.set.items() if not is_task_key(key)}
+
+    def named_systems(self) -> list[str]:
+        """The names of its systems."""
+        return list(dict.fromkeys(name for pattern in self.systems for name in system_names(pattern)))
+
+    def resolved(self) -> list[ResolvedSystem]:
+        """Its systems with their settings."""
+        return [resolve_system(name, self.preset, self.on_systems) for name in self.named_systems()]
+
+    def named_tasks(self) -> list[str]:
+        """The names of its tasks."""
+        return list(dict.fromkeys(name for pattern in self.tasks for name in task_names(pattern)))
+
+    def check(self) -> None:
+        """Raise CardError or UnknownName for what cannot be: names, numbers, settings that no system of it takes."""
+        refuse_unused(self.on_systems, self.preset, self.resolved())
+        self.named_tasks()
+        seeds_of(self.seeds or "1")
+        policy_of(self.policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +108,8 @@ class _Needed:
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.on_tasks = {key: value for key, value in request.set.items() if is_task_key(key)}
-        on_systems = {key: value for key, value in request.set.items() if not is_task_key(key)}
-        tasks = dict.fromkeys(name for pattern in request.tasks for name in task_names(pattern))
-        self.cards = [task_card(name, self.on_tasks) for name in tasks]
-        names = dict.fromkeys(name for pattern in request.systems for name in system_names(pattern))
-        self.systems = [resolve_system(name, request.preset, on_systems) for name in names]
-        if not request.checked:
-            refuse_unused(on_systems, request.preset, self.systems)
+        self.cards = [task_card(name, request.on_tasks) for name in request.named_tasks()]
+        self.systems = request.resolved()
         self.seeds = seeds_of(request.seeds or "1")
         self.policy = policy_of(request.policy)
 
@@ -120,7 +138,7 @@ class _Needed:
                 data,
                 self.request.limit,
                 self.request.save,
-                self.on_tasks,
+                self.request.on_tasks,
                 root,
             )
 

@@ -26,12 +26,10 @@ from typing import Annotated, Any
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from harness.decode import policy_of
 from harness.errors import CardError, UserError
-from harness.grid import Request, seeds_of
+from harness.grid import Request
 from harness.settings import CLOSED, NAME, build, flat, read_toml
-from harness.system import MACHINE, refuse_unused, resolve_system, system_names
-from harness.task import is_task_key, task_names
+from harness.system import MACHINE
 
 Names = Annotated[list[str], Field(min_length=1)]
 
@@ -72,32 +70,25 @@ def requests_for(path: Path | None, asked: Request) -> list[Request]:
     if path is None:
         if not (asked.systems and asked.tasks):
             raise CardError("Name what to run: a --system and a --task, or a study file.")
+        asked.check()
         return [asked]
     _refuse_beside(path, asked)
     study = build(Study, read_toml(path), f"the study {path}")
-    found = [_narrowed(replace(request, set=request.set | asked.set), asked) for request in _checked(path, study)]
+    found = [_narrowed(replace(request, set=request.set | asked.set), asked) for request in _grids(path, study)]
     chosen = [request for request in found if request.systems and request.tasks]
     if not chosen:
         raise CardError(f"The study {path} has no run of {' or '.join((*asked.systems, *asked.tasks))}.")
     return chosen
 
 
-def _checked(path: Path, study: Study) -> list[Request]:
-    """Its grids, each with settings that some system of it takes: a part of it may be without."""
-    found = []
-    for number, runs in enumerate(study.runs, 1):
-        request = runs.request()
+def _grids(path: Path, study: Study) -> list[Request]:
+    """Its grids, checked whole: a part of one may be without the systems that take its settings."""
+    found = [runs.request() for runs in study.runs]
+    for number, request in enumerate(found, 1):
         try:
-            on_systems = {key: value for key, value in request.set.items() if not is_task_key(key)}
-            names = [name for pattern in request.systems for name in system_names(pattern)]
-            refuse_unused(on_systems, request.preset, [resolve_system(n, request.preset, on_systems) for n in names])
-            seeds_of(request.seeds)
-            policy_of(request.policy)
-            for pattern in request.tasks:
-                task_names(pattern)
+            request.check()
         except UserError as error:
             raise CardError(f"{path}, runs {number}: {error}") from error
-        found.append(replace(request, checked=True))
     return found
 
 
@@ -113,13 +104,11 @@ def _refuse_beside(path: Path, asked: Request) -> None:
 
 def _narrowed(request: Request, asked: Request) -> Request:
     """What of a study's grid matches the patterns of `asked`, where there are any."""
-    if asked.systems:
-        known = [name for pattern in request.systems for name in system_names(pattern)]
-        request = replace(request, systems=_matching(known, asked.systems))
-    if asked.tasks:
-        known = [name for pattern in request.tasks for name in task_names(pattern)]
-        request = replace(request, tasks=_matching(known, asked.tasks))
-    return request
+    return replace(
+        request,
+        systems=_matching(request.named_systems(), asked.systems or ["*"]),
+        tasks=_matching(request.named_tasks(), asked.tasks or ["*"]),
+    )
 
 
 def _matching(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
