@@ -57,6 +57,21 @@ def _pool(hidden_BLD: torch.Tensor, batch: Batch, pooling: str) -> torch.Tensor:
 
 def build_classifier(settings: TaggerSettings, tags: int) -> tuple[TokenClassifier, SubwordEncoder]:
     """Load the weights, remove the masks, add the adapters and the head. Draws from torch's global seed."""
+    encoder = build_encoder(settings)
+    full = settings.train.method == "full"
+    backbone = load_pretrained(AutoModel, folder_of(settings.model), settings.model, torch.float32 if full else None)
+    if settings.unmask:
+        unmask(backbone, settings.unmask)
+    width = backbone.config.hidden_size
+    backbone = prepare(backbone, settings.model, settings.train, settings.lora, settings.machine)
+    model = TokenClassifier(backbone, width, tags, settings.pooling, settings.dropout)
+    if full and settings.model.dtype != "float32":
+        model.autocast = DTYPES[settings.model.dtype]
+    return model, encoder
+
+
+def build_encoder(settings: TaggerSettings) -> SubwordEncoder:
+    """The tokenizer, with as many subwords a window as the settings and the model allow. Raises CardError."""
     folder = folder_of(settings.model)
     trust = settings.model.trust_remote_code
     try:
@@ -64,15 +79,7 @@ def build_classifier(settings: TaggerSettings, tags: int) -> tuple[TokenClassifi
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
     except (ValueError, OSError, ImportError, KeyError) as error:
         raise CardError(f"The model in {folder} cannot be loaded: {error}") from error
-    full = settings.train.method == "full"
-    backbone = load_pretrained(AutoModel, folder, settings.model, torch.float32 if full else None)
-    if settings.unmask:
-        unmask(backbone, settings.unmask)
-    backbone = prepare(backbone, settings.model, settings.train, settings.lora, settings.machine)
-    model = TokenClassifier(backbone, config.hidden_size, tags, settings.pooling, settings.dropout)
-    if full and settings.model.dtype != "float32":
-        model.autocast = DTYPES[settings.model.dtype]
     limit = min(settings.max_length, getattr(config, "max_position_embeddings", None) or settings.max_length)
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
         limit = min(limit, config.max_position_embeddings - 2)  # their positions start behind the padding index
-    return model, SubwordEncoder(tokenizer, limit, settings.overlap)
+    return SubwordEncoder(tokenizer, limit, settings.overlap)

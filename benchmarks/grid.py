@@ -6,18 +6,19 @@ python -m benchmarks.grid --task wnut17 --data DIR [--updates 12] [--rounds 3] [
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import torch
 from harness.adapters.settings import TaggerSettings
 
-from benchmarks.processes import alone_on
-from benchmarks.tables import interleaved, rate_rows, write
+from benchmarks.processes import begin_on
+from benchmarks.tables import interleaved, rate_rows, square_rate, write
 from benchmarks.training import OPPONENTS, OURS, Facts, contender_of, shuffled, subwords_of, windows_of
 from harness.commands.quiet import quiet_libraries
 from harness.dataset import Dataset, load_dataset
@@ -55,25 +56,29 @@ def _rate(name: str, settings: TaggerSettings, dataset: Dataset, updates: int, n
     windows = shuffled(windows_of(encoder, dataset, "train"))
     size = settings.train.batch * settings.train.accumulation
     contender.train(windows[: 2 * size], 2)
+    print("ready", flush=True)
+    sys.stdin.readline()  # the others are ready too
     mine = [windows[(number * updates * size + i) % len(windows)] for i in range(updates * size)]
     return subwords_of(mine) / contender.train(mine, updates)
 
 
 def _together(name: str, asked: argparse.Namespace, number: int) -> float:
-    """The sum over processes, one on each core, that do the same at the same time."""
+    """The sum over processes, one on each core, that do the same and begin at the same moment, when all are warm."""
     options = {"--task": asked.task, "--updates": asked.updates, "--accumulation": asked.accumulation}
     options |= {"--only": name, "--round": number, **({"--data": asked.data} if asked.data else {})}
     arguments = ["benchmarks.grid", *(str(part) for option in options.items() for part in option)]
-    cores = usable_cores()
-    with ThreadPoolExecutor(len(cores)) as pool:
-        return sum(float(line) for line in pool.map(lambda core: alone_on(core, arguments, name == OURS), cores))
+    processes = [begin_on(core, arguments, name == OURS) for core in usable_cores()]
+    for process in processes:
+        assert any(line == "ready\n" for line in process.stdout), f"{name} could not be trained"
+    rates = [process.communicate("begin\n")[0] for process in processes]
+    return sum(float(rate) for rate in rates)
 
 
 def _write(asked: Any, settings: TaggerSettings, dataset: Dataset, rates: dict[str, Sequence[float]]) -> None:
     ours, encoder = contender_of(OURS, settings, dataset)
     facts = Facts(ours.model, windows_of(encoder, dataset, "train"))
     size = settings.train.batch * settings.train.accumulation
-    square, _ = facts.ceilings(size)
+    square = square_rate(torch.device("cpu"))
     text = (
         f"SmolLM2-135M, causal, LoRA r 16 on all linear layers, {len(usable_cores())} processes at once, each on one "
         f"core: updates of {size} sentences of `{asked.task}` of {facts.subwords:.0f} subwords on average, the "

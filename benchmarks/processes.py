@@ -10,9 +10,16 @@ from collections.abc import Sequence
 from harness.executors.local import ALLOCATOR
 
 
-def alone_on(core: int, arguments: Sequence[str], ours: bool) -> str:
-    """The last line of what `python -m ...` prints, on one core; ours keeps memory as a grid has its processes do."""
+def begin_on(core: int, arguments: Sequence[str], ours: bool) -> subprocess.Popen[str]:
+    """`python -m ...` on one core, which is written to and read from; ours keeps memory as a grid has its runs do."""
     environment = (ALLOCATOR if ours else {}) | os.environ | {"OMP_NUM_THREADS": "1"}
     command = ["taskset", "-c", str(core), sys.executable, "-m", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return done.stdout.splitlines()[-1]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def last_line(process: subprocess.Popen[str]) -> str:
+    """The last line that it prints. Raises CalledProcessError where it fails."""
+    printed, _ = process.communicate()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    return printed.splitlines()[-1]

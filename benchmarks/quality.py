@@ -18,12 +18,12 @@ from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 
-from harness.adapters.classifier import build_classifier
+from harness.adapters.classifier import build_encoder
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.tagger import Tagger
 from harness.adapters.training import duration
 
-from benchmarks.processes import alone_on
+from benchmarks.processes import begin_on, last_line
 from benchmarks.tables import context_of, write
 from benchmarks.training import OPPONENTS, OURS, SEED, windows_of
 from harness.commands.quiet import quiet_libraries
@@ -82,7 +82,7 @@ def train(name: str, settings: TaggerSettings, dataset: Dataset, seed: int) -> F
             seconds = time.perf_counter() - begin
             predicted = [list(output.labels) for output in system.predict([one.sentence for one in test])]
     else:
-        _, encoder = build_classifier(settings, len(tags))
+        encoder = build_encoder(settings)
         opponent = OPPONENTS[name](settings, len(tags), encoder.pad, seed)
         windows = windows_of(encoder, dataset, "train")
         opponent.train(windows, duration(settings.train, len(windows))[1])
@@ -99,7 +99,7 @@ def _alone(name: str, seed: int, task: str, data: Path | None, cores: SimpleQueu
     arguments = ["benchmarks.quality", "--task", task, "--only", name, "--seed", str(seed)]
     core = cores.get()
     try:
-        line = alone_on(core, [*arguments, *(["--data", str(data)] if data else [])], name == OURS)
+        line = last_line(begin_on(core, [*arguments, *(["--data", str(data)] if data else [])], name == OURS))
     finally:
         cores.put(core)
     found = Found(*json.loads(line))

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from harness.adapters.classifier import build_classifier
+from harness.adapters.classifier import build_classifier, build_encoder
 from harness.adapters.device import device_of
 from harness.adapters.lowrank import merged
 from harness.adapters.quicken import blocks
@@ -109,9 +109,8 @@ def contender_of(name: str, settings: TaggerSettings, dataset: Dataset) -> tuple
     if name == OURS:
         ours = Ours(replace(settings, machine=replace(settings.machine, compile="on")), dataset)
         return ours, ours.encoder
-    tags = len(tags_of(dataset.labels))
-    _, encoder = build_classifier(settings, tags)
-    return OPPONENTS[name](settings, tags, encoder.pad, SEED), encoder
+    encoder = build_encoder(settings)
+    return OPPONENTS[name](settings, len(tags_of(dataset.labels)), encoder.pad, SEED), encoder
 
 
 def shuffled(windows: Sequence[TaggedWindow]) -> list[TaggedWindow]:

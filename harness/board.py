@@ -21,7 +21,7 @@ LEVEL = 0.05
 MOST_TESTED = 100  # systems of a board: all their pairs are tested in a minute
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True)  # without slots: what is cached needs a place
 class Entry:
     """A line of a board: the runs of one system that differ in their seed only.
 
@@ -97,7 +97,7 @@ class Entry:
         return [score.f1 for score in scores if score is not None]
 
     @cached_property
-    def items(self) -> dict[str, float]:
+    def generated(self) -> dict[str, float]:
         """The mean over seeds of how many generated items ended in each class; empty where nothing was generated."""
         counts = [record.scores["test"].decoding for record in self.records]
         found = {name: statistics.fmean([one.get(ITEM + name, 0) for one in counts]) for name in (*PLACED, *LOST)}

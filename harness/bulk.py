@@ -83,12 +83,13 @@ def score_columns(gold: Path, pred: Path, policy: Policy) -> tuple[SplitScore, d
     if policy is Policy.DISCARD:
         return None
     with ThreadPoolExecutor(2) as threads:
-        read, predicted = (_columns(pieces) for pieces in [_read(path, threads) for path in (gold, pred)])
+        pieces, others = _read(gold, threads), _read(pred, threads)  # both at once
+        read, predicted = _columns(pieces), _columns(others)
     if read is None or predicted is None or read.words != predicted.words:
         return None
     labels = sorted({*read.labels, *predicted.labels})
     golds, preds = _spans(read, labels, policy), _spans(predicted, labels, policy)
-    changes = {f"repaired-{name}": count for name, count in golds.violations.items()}
+    changes = {f"repaired-{name}": count for name, count in sorted(golds.violations.items())}
     sentences = len(read.begin_N)
     digest = digest_of_gold(read.words, golds.start_S, golds.end_S, [labels[i] for i in golds.label_S.tolist()])
     found_S = _same(golds, preds)  # of the gold's spans, which are predicted
@@ -113,7 +114,8 @@ def score_columns(gold: Path, pred: Path, policy: Policy) -> tuple[SplitScore, d
 def _read(path: Path, threads: ThreadPoolExecutor) -> Iterator[Piece | None]:
     """The pieces of a file, each of whole sentences and small enough for a processor's cache; None for what is odd."""
     try:
-        data = b"" if path.suffix in (".json", ".jsonl") else path.read_bytes()
+        plain = path.is_file() and path.suffix not in (".json", ".jsonl")  # what is no file could be read but once
+        data = path.read_bytes() if plain else b""
         _ = data.isascii() or data.decode()
     except (OSError, UnicodeDecodeError):
         data = b""
@@ -131,26 +133,25 @@ def _read(path: Path, threads: ThreadPoolExecutor) -> Iterator[Piece | None]:
 def _piece(data: bytes) -> Piece | None:
     """Regular lines of sentences: words first, tags last, one separator between any two fields."""
     bytes_ = np.frombuffer(data, dtype=np.uint8)
-    at = np.flatnonzero(bytes_ <= 32)
+    at = np.flatnonzero(bytes_ <= 32)  # white space, and control characters
     code = bytes_[at]
-    end = np.flatnonzero(code == 10)  # of lines, among `at`
-    separators = int(np.count_nonzero((code == 32) | (code == 9)))
-    separators_L = np.diff(end, prepend=-1) - 1
-    end_L = at[end]
+    mark_L = np.flatnonzero(code == 10)  # the ends of lines, among `at`
+    end_L = at[mark_L]
     full_L = np.diff(end_L, prepend=-1) > 1
-    end_W = end[full_L]
-    fields = separators // max(1, len(end_W))
+    mark_W = mark_L[full_L]
+    separators = int(np.count_nonzero((code == 32) | (code == 9)))
+    fields = separators // max(1, len(mark_W))
     touching = np.count_nonzero(np.diff(at, prepend=-1) == 1)  # white space behind white space: empty lines, or odd
     if (
-        separators + len(end) != len(at)
-        or touching != len(end) - len(end_W)
-        or not (separators_L[full_L] == fields).all()
-        or (fields == 0 and len(end_W))
+        touching != len(mark_L) - len(mark_W)
+        or not (np.diff(mark_L, prepend=-1)[full_L] == fields + 1).all()  # nor where there are control characters
+        or (fields == 0 and len(mark_W))
     ):
         return None
     after_empty_L = np.append(True, ~full_L[:-1])
-    words = _words(bytes_, at[end_W - fields], at[end_W], end_L[~full_L & after_empty_L])
-    tags = _tags(data, at[end_W - 1] + 1, at[end_W])
+    end_W = at[mark_W]
+    words = _words(bytes_, at[mark_W - fields], end_W, end_L[~full_L & after_empty_L])
+    tags = _tags(data, at[mark_W - 1] + 1, end_W)
     return tags and Piece(words + b"\n" * bool(full_L[-1]), fields, after_empty_L[full_L], *tags)
 
 
@@ -202,12 +203,12 @@ def _columns(pieces: Iterator[Piece | None]) -> Columns | None:
         parts = {tag: split_tag(tag, Scheme.IOB2) for piece in known for tag in piece.tags}
     except ValueError:
         return None
-    labels = tuple(sorted({label for _, label in parts.values()}))
+    labels = {label: number for number, label in enumerate(sorted({label for _, label in parts.values()}))}
     offsets = np.cumsum([0, *(len(piece.first_W) for piece in known)])
     first_W = np.concatenate([piece.first_W for piece in known])
     at_T = np.concatenate([piece.tagged_T + offset for piece, offset in zip(known, offsets[:-1], strict=True)])
     letters = [np.array([ord(parts[tag][0]) for tag in piece.tags], dtype=np.int64) for piece in known]
-    numbers = [np.array([labels.index(parts[tag][1]) for tag in piece.tags], dtype=np.int64) for piece in known]
+    numbers = [np.array([labels[parts[tag][1]] for tag in piece.tags], dtype=np.int64) for piece in known]
     return Columns(
         b"".join(piece.words for piece in known),
         len(first_W),
@@ -216,13 +217,14 @@ def _columns(pieces: Iterator[Piece | None]) -> Columns | None:
         (np.diff(at_T, prepend=-1) == 1) & ~first_W[at_T],
         np.concatenate([letter[piece.kind_T] for letter, piece in zip(letters, known, strict=True)]),
         np.concatenate([number[piece.kind_T] for number, piece in zip(numbers, known, strict=True)]),
-        labels,
+        tuple(labels),
     )
 
 
 def _spans(read: Columns, labels: Sequence[str], policy: Policy) -> Spans:
     """What `harness.schemes.chunks` finds in IOB2, kept by `strict` or `conlleval`."""
-    label_T = np.array([labels.index(label) for label in read.labels], dtype=np.int64)[read.label_T]
+    number = {label: i for i, label in enumerate(labels)}
+    label_T = np.array([number[label] for label in read.labels], dtype=np.int64)[read.label_T]
     begins_T = ~read.follows_T | (read.letter_T == ord("B")) | (label_T != np.roll(label_T, 1))
     starts = np.flatnonzero(begins_T)
     lasts = np.append(starts[1:], len(begins_T)) - 1 if len(starts) else starts

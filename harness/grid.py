@@ -35,11 +35,12 @@ class Request:
 
     @property
     def on_tasks(self) -> dict[str, Any]:
-        """What is set of tasks, and by the other property, of systems."""
+        """What is set of tasks, rather than of systems."""
         return {key: value for key, value in self.set.items() if is_task_key(key)}
 
     @property
     def on_systems(self) -> dict[str, Any]:
+        """What is set of systems."""
         return {key: value for key, value in self.set.items() if not is_task_key(key)}
 
     def named_systems(self) -> list[str]:
@@ -55,9 +56,10 @@ class Request:
         return list(dict.fromkeys(name for pattern in self.tasks for name in task_names(pattern)))
 
     def check(self) -> None:
-        """Raise CardError or UnknownName for what cannot be: names, numbers, settings that no system of it takes."""
+        """Raise CardError or UnknownName for unknown names, bad seeds, and settings that no system of it takes."""
         refuse_unused(self.on_systems, self.preset, self.resolved())
-        self.named_tasks()
+        for name in self.named_tasks():
+            task_card(name, self.on_tasks)
         seeds_of(self.seeds or "1")
         policy_of(self.policy)
 
@@ -72,7 +74,7 @@ class Place:
 
 
 def jobs_of(requests: Sequence[Request], place: Place) -> list[Job]:
-    """The jobs of all requests, each once, in order.
+    """The jobs of all requests, each once, in order. The requests have passed their `check`.
 
     Raises one error that names all that is missing, data and weights; CardError and the like for what cannot be run.
     """

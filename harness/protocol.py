@@ -135,7 +135,7 @@ def summed(
         labels=_table(total.labels),
         slices=_table(total.slices),
         errors=dict(kinds),
-        decoding=dict(repairs),
+        decoding=dict(sorted(repairs.items())),
     )
 
 

@@ -29,7 +29,7 @@ from pydantic.dataclasses import dataclass
 from harness.errors import CardError, UserError
 from harness.grid import Request
 from harness.settings import CLOSED, NAME, build, flat, read_toml
-from harness.system import MACHINE
+from harness.system import MACHINE, refuse_unused
 
 Names = Annotated[list[str], Field(min_length=1)]
 
@@ -74,7 +74,9 @@ def requests_for(path: Path | None, asked: Request) -> list[Request]:
         return [asked]
     _refuse_beside(path, asked)
     study = build(Study, read_toml(path), f"the study {path}")
-    found = [_narrowed(replace(request, set=request.set | asked.set), asked) for request in _grids(path, study)]
+    grids = _grids(path, study)
+    refuse_unused(asked.set, "", [system for request in grids for system in request.resolved()])
+    found = [_narrowed(replace(request, set=request.set | asked.set), asked) for request in grids]
     chosen = [request for request in found if request.systems and request.tasks]
     if not chosen:
         raise CardError(f"The study {path} has no run of {' or '.join((*asked.systems, *asked.tasks))}.")

@@ -67,7 +67,7 @@ def _judged(options: ScoreOptions, policy: Policy) -> tuple[SplitScore, dict[str
     reading, outputs = _read(options, policy)
     gold = reading.sentences
     line = signature(options.gold.stem, gold_hash(gold), policy)
-    return judge(gold, outputs, None, line, policy).summary, dict(reading.report)
+    return judge(gold, outputs, None, line, policy).summary, dict(sorted(reading.report.items()))
 
 
 def _print_panel(options: ScoreOptions, policy: Policy) -> None:

@@ -19,15 +19,15 @@ from harness.store import Store
 
 _EVERY = 2.0  # seconds between two looks
 _LOOKS = 5  # at a queue without a job that has not said how it ended, before it is lost
-_MOST_STOPS = 100  # of a job for its time, after each of which it goes on in a new one
+_MOST_STOPS = 100  # of a job for its time, after each of which it is queued again
 _MINUTES = 24 * 60  # the time limit of a job, where none is named
 
 
 class Slurm(Executor):
     """Behind the colon: a partition, or any of submitit's parameters of Slurm (`time` in minutes), with commas between.
 
-    The store must be in a folder that the nodes share. A job that Slurm stops for its time or for another goes on from
-    its checkpoint in a new one; so does the same command, when it was interrupted.
+    The store must be in a folder that the nodes share. A job that Slurm stops, for its time or for another, is queued
+    again and goes on from its checkpoint; so does the same command, when it was interrupted.
     """
 
     cluster: ClassVar[str] = "slurm"

@@ -31,7 +31,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of a board. `name` is its file's; a `note` is a paragraph below it; `last` rows are not sorted."""
+    """A table of a board. `name` is its file's; a `note` is a paragraph below it; `last` rows are not sorted.
+
+    `ascending` are the columns, beside the systems' names, that a first click sorts from the smallest.
+    """
 
     name: str
     title: str
@@ -39,6 +42,7 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     note: str = ""
     last: Sequence[Sequence[Cell]] = ()
+    ascending: Sequence[int] = ()
 
     @property
     def system(self) -> int | None:
@@ -110,7 +114,7 @@ def _section(signature: str, lines: Sequence[Entry], letters: Sequence[str]) -> 
         _cells(board, "labels", labels[:_LABELS], "labels", "F1 by label", more),
         _errors(board),
     ]
-    if written := [entry for entry in board if entry.items]:
+    if written := [entry for entry in board if entry.generated]:
         tables.append(_responses(written))
     return Section(signature, facts, board, tables, grids)
 
@@ -145,7 +149,7 @@ def _main(board: Sequence[Entry], letters: Sequence[str], ceilings: str) -> Tabl
         "interval is the 95% bootstrap interval over test sentences, or documents where there are any."
     )
     said = " ".join(part for part in (note, _grouped(board, letters), ceilings) if part)
-    return Table("board", "", head, rows, said)
+    return Table("board", "", head, rows, said, ascending=(head.index(""), head.index("group")))
 
 
 def _grouped(board: Sequence[Entry], letters: Sequence[str]) -> str:
@@ -188,7 +192,14 @@ def _masks(grid: MaskGrid) -> Table:
     if bits := grid.chosen():
         note += f" Chosen by validation: {bits}, with a test F1 of {grid.entries[bits].f1:.2f}."
     head = ["step", "gain in F1", "± pairs", "p", "pairs"]
-    return Table(f"masks-{grid.groups}", f"{grid.name}: gain by group", head, rows, note)
+    return Table(
+        f"masks-{grid.groups}",
+        f"{grid.name}: gain by group",
+        head,
+        rows,
+        note,
+        ascending=(head.index("step"), head.index("p")),
+    )
 
 
 def _nearest(group: int, groups: int) -> str:
@@ -232,7 +243,7 @@ def _responses(board: Sequence[Entry]) -> Table:
     head += ["prompt tokens", "completion tokens", "tokens/s", "US dollars"]
     rows = []
     for entry in board:
-        items = entry.items
+        items = entry.generated
         total = sum(items.values())
         parsed = total - items["unparseable"]
         rows.append(

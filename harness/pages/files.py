@@ -40,7 +40,7 @@ def as_lines(
 
 def _line(signature: str, entry: Entry, group: str) -> dict[str, Any]:
     test = entry.first.scores["test"]
-    items = entry.items
+    items = entry.generated
     total = sum(items.values())
     return {
         "signature": signature,

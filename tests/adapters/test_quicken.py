@@ -88,6 +88,17 @@ def test_only_long_training_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None
     assert asked == [False]
 
 
+def test_what_pays_on_one_core_need_not_on_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(quicken, "_compile", lambda *_: asked.append(torch.get_num_threads()))
+    parameters = sum(p.numel() for block in quicken.blocks(model_of()) for p in block.parameters())
+    minute = round(60 * 1.8e11 / (4 * parameters))  # subwords that one core trains on in a minute, by the estimate
+    for threads in (1, 8):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        quicken.quicken(model_of(), Machine(), quicken.Work(minute, 40))
+    assert asked == [1]
+
+
 def test_what_cannot_be_compiled_runs_as_it_is_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quicken, "_obstacle", lambda device: "no compiler.")
     model = model_of()

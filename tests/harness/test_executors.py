@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import psutil
 import pytest
 
 from conftest import Result
+from harness.contracts import QUICK
 from harness.executors.local import _side_by_side
 from harness.executors.slurm import Slurm
 from harness.grid import Place, Request, jobs_of
@@ -192,12 +194,13 @@ def stranger(cluster: Any, tmp_path: Path) -> Iterator[Path]:
     """A store that a node of the cluster does not see: another file system lies over its folder there."""
     runs = tmp_path / "runs"
     runs.mkdir()
-    start = f"ray start --address {cluster.address} --num-cpus 1 --memory {8 * 2**30} --object-store-memory {10**8}"
-    hidden = f"mount -t tmpfs none {shlex.quote(str(runs))} && exec {Path(sys.executable).with_name(start)} --block"
-    can = subprocess.run(["unshare", "--mount", "mount", "-t", "tmpfs", "none", str(runs)], capture_output=True)
-    if can.returncode:
-        pytest.skip("a folder can be hidden from a process by root only")
-    with subprocess.Popen(["unshare", "--mount", "sh", "-c", hidden], stdout=subprocess.PIPE, text=True) as node:
+    mount = ["mount", "-t", "tmpfs", "none", str(runs)]
+    if not shutil.which("unshare") or subprocess.run(["unshare", "--mount", *mount], capture_output=True).returncode:
+        pytest.skip("a folder can be hidden from a process by root on Linux only")
+    start = [str(Path(sys.executable).with_name("ray")), "start", "--address", cluster.address, "--block"]
+    start += ["--num-cpus", "1", "--memory", str(8 * 2**30), "--object-store-memory", str(10**8)]
+    both = f"{shlex.join(mount)} && exec {shlex.join(start)}"
+    with subprocess.Popen(["unshare", "--mount", "sh", "-c", both], stdout=subprocess.PIPE, text=True) as node:
         assert node.stdout and any("Ray runtime started" in line for line in node.stdout)
         yield runs
         node.terminate()
@@ -251,7 +254,7 @@ def test_submitit_gives_the_same_board(
 
 
 class StoppedSlurm(HereSlurm):
-    """The first job is told that its time is up, once its run has a checkpoint."""
+    """The first job is told that it will be stopped, once its run has a checkpoint."""
 
     def _watched(self, under_way: dict[Any, Job]) -> Events:
         handle, job = next(iter(under_way.items()))
@@ -263,7 +266,7 @@ class StoppedSlurm(HereSlurm):
         assert "Requeued job" in handle.stdout()
 
 
-def test_a_job_that_slurm_stops_goes_on_in_a_new_one(
+def test_a_job_that_slurm_stops_is_queued_again_and_goes_on(
     tiny_decoder: Path, tmp_path: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(EXECUTORS, "slurm", f"{__name__}:StoppedSlurm")
@@ -273,6 +276,15 @@ def test_a_job_that_slurm_stops_goes_on_in_a_new_one(
     assert stopped.code == 0, stopped.err
     assert harness(*grid, "--runs", tmp_path / "whole").code == 0
     assert alike(results(tmp_path / "stopped")) == alike(results(tmp_path / "whole"))
+
+
+def test_slurm_may_stop_a_job_for_its_time_many_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("srun", "sbatch"):
+        (tmp_path / name).touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    slurm = Slurm("cpu", 0)
+    executor = slurm._executor(slurm._submitit(), Store(tmp_path / "runs"), QUICK)
+    assert executor._executor.max_num_timeout >= 100  # submitit's own limit is 3
 
 
 @pytest.mark.parametrize(
