@@ -69,9 +69,9 @@ def _together(name: str, asked: argparse.Namespace, number: int) -> float:
     arguments = ["benchmarks.grid", *(str(part) for option in options.items() for part in option)]
     processes = [begin_on(core, arguments, name == OURS) for core in usable_cores()]
     for process in processes:
-        assert any(line == "ready\n" for line in process.stdout), f"{name} could not be trained"
-    rates = [process.communicate("begin\n")[0] for process in processes]
-    return sum(float(rate) for rate in rates)
+        assert process.stdout and any(line == "ready\n" for line in process.stdout), f"{name} could not be trained"
+    said = [process.communicate("begin\n")[0] for process in processes]
+    return sum(float(printed.splitlines()[-1]) for printed in said)
 
 
 def _write(asked: Any, settings: TaggerSettings, dataset: Dataset, rates: dict[str, Sequence[float]]) -> None:

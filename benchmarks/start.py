@@ -62,6 +62,7 @@ def main() -> None:
             "harness score": score,
             "seqeval, mode strict": seqeval,
             f"harness leaderboard, {asked.runs:,} runs": board,
+            f"harness leaderboard --no-figures, {asked.runs:,} runs": [*board, "--no-figures"],
         }
         measures = {name: lambda _, command=command: _seconds(command) for name, command in commands.items()}
         found = interleaved(measures, asked.rounds)

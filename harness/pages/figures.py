@@ -202,6 +202,8 @@ def _drawn(name: str, title: str, draw: Any) -> Figure:
     settings = {"svg.fonttype": "none", "svg.hashsalt": "harness", "font.family": "sans-serif", "font.size": 9}
     with matplotlib.rc_context(settings):
         figure = draw()
+        figure.get_layout_engine().execute(figure)
+        figure.set_layout_engine(None)  # once is enough, else every kind of file is drawn once more for it
         svg, png = io.StringIO(), io.BytesIO()
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
         figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
