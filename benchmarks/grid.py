@@ -11,15 +11,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
 from harness.adapters.settings import TaggerSettings
 
-from benchmarks.processes import begin_on
-from benchmarks.tables import interleaved, rate_rows, square_rate, write
-from benchmarks.training import OPPONENTS, OURS, Facts, contender_of, shuffled, subwords_of, windows_of
+from benchmarks.processes import begin_on, last_line, tell, wait_for
+from benchmarks.tables import interleaved, square_rate, write
+from benchmarks.training import (
+    OPPONENTS,
+    OURS,
+    Facts,
+    contender_of,
+    share_rows,
+    shuffled,
+    stretch,
+    subwords_of,
+    windows_of,
+)
 from harness.commands.quiet import quiet_libraries
 from harness.dataset import Dataset, load_dataset
 from harness.environment import usable_cores
@@ -58,7 +67,7 @@ def _rate(name: str, settings: TaggerSettings, dataset: Dataset, updates: int, n
     contender.train(windows[: 2 * size], 2)
     print("ready", flush=True)
     sys.stdin.readline()  # the others are ready too
-    mine = [windows[(number * updates * size + i) % len(windows)] for i in range(updates * size)]
+    mine = stretch(windows, number, updates * size)
     return subwords_of(mine) / contender.train(mine, updates)
 
 
@@ -69,9 +78,10 @@ def _together(name: str, asked: argparse.Namespace, number: int) -> float:
     arguments = ["benchmarks.grid", *(str(part) for option in options.items() for part in option)]
     processes = [begin_on(core, arguments, name == OURS) for core in usable_cores()]
     for process in processes:
-        assert process.stdout and any(line == "ready\n" for line in process.stdout), f"{name} could not be trained"
-    said = [process.communicate("begin\n")[0] for process in processes]
-    return sum(float(printed.splitlines()[-1]) for printed in said)
+        wait_for(process, "ready")
+    for process in processes:
+        tell(process, "begin")
+    return sum(float(last_line(process)) for process in processes)
 
 
 def _write(asked: Any, settings: TaggerSettings, dataset: Dataset, rates: dict[str, Sequence[float]]) -> None:
@@ -86,11 +96,9 @@ def _write(asked: Any, settings: TaggerSettings, dataset: Dataset, rates: dict[s
         f"medians of {asked.rounds} interleaved rounds, with range and median of the rounds' ratios to ours. The share "
         f"is of {square / 1e12:.2f} TFLOP/s, what bf16 products of 2048 x 2048 matrices reach on all cores."
     )
-    shares = [f"{median(found) * facts.flops() / square:.0%}" for found in rates.values()]
-    rows = [[*row, share] for row, share in zip(rate_rows(rates, OURS), shares, strict=True)]
     head = ["", "subwords/s", "range", "ratio", "share"]
     title = f"Taggers side by side on {asked.task}: updates of {size}"
-    write(f"grid-{asked.task}-updates-of-{size}", title, text, head, rows)
+    write(f"grid-{asked.task}-updates-of-{size}", title, text, head, share_rows(rates, facts.flops(), square))
 
 
 if __name__ == "__main__":

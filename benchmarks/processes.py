@@ -17,6 +17,20 @@ def begin_on(core: int, arguments: Sequence[str], ours: bool) -> subprocess.Pope
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
 
+def wait_for(process: subprocess.Popen[str], line: str) -> None:
+    """Read what it prints up to this line. Raises CalledProcessError where it ends without."""
+    assert process.stdout
+    if not any(printed == f"{line}\n" for printed in process.stdout):
+        raise subprocess.CalledProcessError(process.wait(), process.args)
+
+
+def tell(process: subprocess.Popen[str], line: str) -> None:
+    """Write it a line, and go on at once."""
+    assert process.stdin
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+
+
 def last_line(process: subprocess.Popen[str]) -> str:
     """The last line that it prints. Raises CalledProcessError where it fails."""
     printed, _ = process.communicate()

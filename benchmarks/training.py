@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -119,6 +119,17 @@ def shuffled(windows: Sequence[TaggedWindow]) -> list[TaggedWindow]:
     return [windows[i] for i in torch.randperm(len(windows)).tolist()]
 
 
+def stretch(windows: Sequence[TaggedWindow], number: int, size: int) -> list[TaggedWindow]:
+    """The windows of a round: the next ones, and from the first again behind the last."""
+    return [windows[(number * size + i) % len(windows)] for i in range(size)]
+
+
+def share_rows(rates: Mapping[str, Sequence[float]], flops: float, square: float) -> list[list[str]]:
+    """A row a contender, as `rate_rows` has it, with its operations as a share of `square`."""
+    shares = [f"{median(found) * flops / square:.0%}" for found in rates.values()]
+    return [[*row, share] for row, share in zip(rate_rows(rates, OURS), shares, strict=True)]
+
+
 def subwords_of(windows: Sequence[TaggedWindow]) -> int:
     """All subwords of some windows."""
     return sum(len(one.window.ids) for one in windows)
@@ -171,7 +182,7 @@ def training_rates(
     size = updates * train.batch * train.accumulation
 
     def rate(contender: Any, number: int) -> float:
-        mine = [windows[(number * size + i) % len(windows)] for i in range(size)]
+        mine = stretch(windows, number, size)
         return subwords_of(mine) / contender.train(mine, updates)
 
     for contender in contenders.values():
@@ -186,7 +197,7 @@ def _inference_rates(
     """Windows a second: sentences, but for those over the model's length."""
 
     def rate(contender: Any, number: int) -> float:
-        mine = [windows[(number * 320 + i) % len(windows)] for i in range(320)]
+        mine = stretch(windows, number, 320)
         begin = time.perf_counter()
         contender.predict(mine)
         return len(mine) / (time.perf_counter() - begin)
@@ -216,9 +227,8 @@ def _write_training(task: str, facts: Facts, train: Train, rates: dict[str, list
         f"TFLOP/s, what bf16 products of 2048 x 2048 matrices reach here; those of the model's own matrices with this "
         f"many rows, one after another and nothing else, reach {own / 1e12:.2f}."
     )
-    shares = [f"{median(found) * flops / square:.0%}" for found in rates.values()]
-    rows = [[*row, share] for row, share in zip(rate_rows(rates, OURS), shares, strict=True)]
-    _write(task, f"updates of {size}", text, ["", "subwords/s", "range", "ratio", "share"], rows)
+    head = ["", "subwords/s", "range", "ratio", "share"]
+    _write(task, f"updates of {size}", text, head, share_rows(rates, flops, square))
 
 
 def _write(task: str, what: str, text: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -75,7 +75,8 @@ def requests_for(path: Path | None, asked: Request) -> list[Request]:
     _refuse_beside(path, asked)
     study = build(Study, read_toml(path), f"the study {path}")
     grids = _grids(path, study)
-    refuse_unused(asked.set, "", [system for request in grids for system in request.resolved()])
+    if asked.set:
+        refuse_unused(asked.set, "", [system for request in grids for system in request.resolved()])
     found = [_narrowed(replace(request, set=request.set | asked.set), asked) for request in grids]
     chosen = [request for request in found if request.systems and request.tasks]
     if not chosen:

@@ -76,6 +76,11 @@ def test_jobs_that_two_grids_ask_for_are_done_once(tmp_path: Path) -> None:
             "no run of minilm",
         ),
         ('name = "x"\n[[runs]]\nsystems = ["gazetteer"]\ntasks = ["lookright"]\n', ["--limit", "3"], "decides --limit"),
+        (
+            'name = "x"\n[[runs]]\nsystems = ["minilm"]\ntasks = ["lookright"]\n',
+            ["--set", "machine.compil=on"],
+            "Did you mean machine.compile",
+        ),
     ],
 )
 def test_what_a_study_should_not_say(

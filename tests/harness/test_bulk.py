@@ -50,7 +50,7 @@ def test_arrays_and_sentences_score_alike(
 ) -> None:
     monkeypatch.setattr(bulk, "_PIECE", piece)
     draw = random.Random(f"{policy}{noise}")
-    for number in range(20):
+    for number in range(40):
         gold = [[draw.choice(TAGS) for _ in range(draw.randint(1, 12))] for _ in range(draw.randint(1, 30))]
         predicted = [noisy(draw, tags, noise) for tags in gold]
         middle, blank = draw.choice(["", "\tNN x"]), draw.choice(["\n", "\n\n"])
