@@ -21,7 +21,8 @@ from torch import nn
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from transformers.models.mistral.modeling_mistral import MistralDecoderLayer
 
-_DEEPEST = 1536  # summands beyond which oneDNN's bfloat16 products of a few hundred rows lose half their rate
+_DEEPEST = 1536  # summands beyond which oneDNN's bfloat16 products of a few hundred rows keep one thread busy alone
+_TILE = 32  # bfloat16 summands that processors with matrix units take at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,10 @@ class Joined:
         self.parts = tuple(Part(o, r, layer.scaling["default"]) for layer, o, r in found if layer)
         self.downs = [layer.lora_A["default"].weight for layer in adapted if layer]
         self.ups = [layer.lora_B["default"].weight for layer in adapted if layer]
-        weight, inputs, ranked = plain[0].weight, plain[0].in_features, ranks[-1].stop
-        rows, columns = inputs + ranked, outputs[-1].stop
+        weight, inputs, columns = plain[0].weight, plain[0].in_features, outputs[-1].stop
+        ranked = _padded(inputs, ranks[-1].stop, columns)
+        rows = inputs + ranked
+        self.deepest = _DEEPEST if torch.get_num_threads() > 1 else columns
         self.weight_JO = weight.new_zeros(rows, columns) if rows < columns else weight.new_zeros(columns, rows).T
         self.down_IR = weight.new_zeros(ranked, inputs).T
         for layer, columns_of_layer in zip(plain, outputs, strict=True):
@@ -70,7 +73,9 @@ class Joined:
         """Shape [N, O]: what the projections give, side by side."""
         if not self.parts:
             return torch.mm(x_NI, self.weight_JO)
-        y_NO: torch.Tensor = _Product.apply(x_NI, self.weight_JO, self.down_IR, self.parts, *self.downs, *self.ups)  # type: ignore[no-untyped-call]
+        y_NO: torch.Tensor = _Product.apply(  # type: ignore[no-untyped-call]
+            x_NI, self.weight_JO, self.down_IR, self.parts, self.deepest, *self.downs, *self.ups
+        )
         return y_NO
 
 
@@ -148,11 +153,12 @@ class _Product(torch.autograd.Function):
         weight_JO: torch.Tensor,
         down_IR: torch.Tensor,
         parts: tuple[Part, ...],
+        deepest: int,
         *trained: torch.Tensor,
     ) -> torch.Tensor:
         x_NJ = torch.cat([x_NI, x_NI @ down_IR], 1)
         ctx.save_for_backward(x_NJ, weight_JO, down_IR)
-        ctx.parts = parts
+        ctx.parts, ctx.deepest = parts, deepest
         return x_NJ @ weight_JO
 
     @staticmethod
@@ -160,12 +166,13 @@ class _Product(torch.autograd.Function):
         x_NJ, weight_JO, down_IR = ctx.saved_tensors
         inputs = down_IR.shape[0]
         x_NI, x_NR = x_NJ[:, :inputs], x_NJ[:, inputs:]
-        grad_NJ = _deep_product(grad_NO, weight_JO.T)
+        grad_NJ = _deep_product(grad_NO, weight_JO.T, ctx.deepest)
         grad_NR = grad_NJ[:, inputs:]
         grad_RI = grad_NR.T @ x_NI
         downs = [grad_RI[part.ranks].float() * part.factor for part in ctx.parts]
-        ups = [(grad_NO[:, part.outputs].T @ x_NR[:, part.ranks]).float() for part in ctx.parts]
-        return grad_NJ[:, :inputs] + grad_NR @ down_IR.T, None, None, None, *downs, *ups
+        grad_RO = x_NR.T.contiguous() @ grad_NO  # one product, though only a part's own ranks are wanted of its outputs
+        ups = [grad_RO[part.ranks, part.outputs].T.float().contiguous() for part in ctx.parts]
+        return _added(grad_NJ[:, :inputs], grad_NR @ down_IR.T), None, None, None, None, *downs, *ups
 
 
 class _Attention(torch.autograd.Function):
@@ -191,7 +198,7 @@ class _Attention(torch.autograd.Function):
         query = _by_key(_turned(query, *turns), K)
         key, value = _by_key(_turned(key, *turns), K), _by_key(value, K)
         scores_BHLL = torch.bmm(query, key.transpose(1, 2)).view(B, H, L, L).float() * scale + mask_B1LL
-        weights = torch.softmax(scores_BHLL, -1).to(query.dtype).view(B * K, -1, L)
+        weights = torch.softmax(scores_BHLL, -1).to(query.dtype).view(B * K, H // K * L, L)
         ctx.save_for_backward(query, key, value, weights, *turns)
         ctx.sizes = B, H, scale
         return torch.bmm(weights, value).view(B, H, L, E).transpose(1, 2).reshape(B * L, H * E)
@@ -214,8 +221,8 @@ class _Attention(torch.autograd.Function):
         return torch.cat(parts, 2).contiguous(), None, None, None, None, None
 
 
-def _deep_product(grad_NO: torch.Tensor, weight_OJ: torch.Tensor) -> torch.Tensor:
-    grads, weights = torch.split(grad_NO, _DEEPEST, 1), torch.split(weight_OJ, _DEEPEST)
+def _deep_product(grad_NO: torch.Tensor, weight_OJ: torch.Tensor, deepest: int) -> torch.Tensor:
+    grads, weights = torch.split(grad_NO, deepest, 1), torch.split(weight_OJ, deepest)
     total_NJ: torch.Tensor = grads[0] @ weights[0]
     for grad, weight in zip(grads[1:], weights[1:], strict=True):
         total_NJ = torch.addmm(total_NJ, grad, weight)
@@ -249,6 +256,11 @@ def _normed(x_ND: torch.Tensor, norm: Any) -> torch.Tensor:
 def _added(hidden_ND: torch.Tensor, change_ND: torch.Tensor) -> torch.Tensor:
     """In float32, as compiled code does anyway; else torch would make one product with a copy of it and a sum."""
     return (hidden_ND.float() + change_ND.float()).to(hidden_ND.dtype)
+
+
+def _padded(inputs: int, ranks: int, outputs: int) -> int:
+    """How many ranks a product has: where its weights lie along the inputs, as many as fill a processor's tiles."""
+    return ranks if not ranks or inputs + ranks < outputs else -(-(inputs + ranks) // _TILE) * _TILE - inputs
 
 
 def _slices(sizes: Iterable[int]) -> list[slice]:

@@ -18,8 +18,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from harness.breakdown import ERRORS, errors
-from harness.dataset import digest_of_gold
 from harness.decode import Policy
+from harness.gold import digest_of_gold
 from harness.intervals import interval_of_sums
 from harness.protocol import LENGTHS, SplitScore, signature, summed
 from harness.schemes import OUTSIDE, Scheme, split_tag

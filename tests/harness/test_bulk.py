@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from harness import bulk
 from harness.bulk import score_columns
-from harness.commands.score import ScoreOptions, _judged
+from harness.commands.judge_files import judged
+from harness.commands.score import ScoreOptions
 from harness.decode import Policy
 from harness.errors import UserError
 from harness.protocol import SplitScore
@@ -59,13 +60,13 @@ def test_arrays_and_sentences_score_alike(
             write(tmp_path / "p.conll", predicted, draw.choice(["", " y"]), draw.choice(["\n", "\n\n\n"])),
         )
         found = score_columns(*paths, policy)
-        assert found and said(found) == said(_judged(options(*paths), policy)), number
+        assert found and said(found) == said(judged(options(*paths), policy)), number
 
 
 def test_all_outside_scores_alike(tmp_path: Path) -> None:
     paths = write(tmp_path / "g.conll", [["O", "O"]]), write(tmp_path / "p.conll", [["O", "B-PER"]])
     for gold, pred in (paths, (paths[0], paths[0]), paths[::-1]):
-        assert score_columns(gold, pred, Policy.STRICT) == _judged(options(gold, pred), Policy.STRICT)
+        assert score_columns(gold, pred, Policy.STRICT) == judged(options(gold, pred), Policy.STRICT)
 
 
 LINES = (
@@ -94,7 +95,7 @@ def test_files_of_any_lines_score_alike_or_are_left(
     path = tmp_path / "g.conll"
     path.write_text("".join(lines)[: None if end else -1], encoding="utf-8")
     try:
-        expected = said(_judged(options(path, path), Policy.STRICT))
+        expected = said(judged(options(path, path), Policy.STRICT))
     except UserError:
         expected = None
     found = said(score_columns(path, path, Policy.STRICT))
