@@ -21,9 +21,9 @@ from harness.adapters.settings import TaggerSettings
 from harness.adapters.weights import folder_of
 from transformers import AutoTokenizer, LlamaConfig, LlamaModel
 
+from benchmarks.contenders import OURS, SEED, Facts, Ours, windows_of
 from benchmarks.opponents import PaperLoop4Bit
-from benchmarks.tables import rate_rows, square_rate, write
-from benchmarks.training import OURS, SEED, Facts, Ours, training_rates, windows_of
+from benchmarks.tables import interleaved, rate_rows, square_rate, write
 from harness.commands.quiet import quiet_libraries
 from harness.dataset import load_dataset
 from harness.schemes import tags_of
@@ -52,11 +52,13 @@ def main() -> None:
     dataset = load_dataset(task_card(asked.task), asked.data)
     with TemporaryDirectory() as folder:
         settings = _settings(asked.shape, Path(folder))
-        ours = Ours(settings, dataset)
+        ours = Ours(settings, dataset, SEED)
         windows = windows_of(ours.encoder, dataset, "train")
         paper = PaperLoop4Bit(settings, len(tags_of(dataset.labels)), ours.encoder.pad, SEED)
-        rates = training_rates({OURS: ours, PAPER: paper}, windows, asked.updates, asked.rounds)
-        memory = {name: _peak(one, windows, settings) for name, one in ((OURS, ours), (PAPER, paper))}
+        contenders: dict[str, Any] = {OURS: ours, PAPER: paper}
+        memory = {name: _peak(one, windows) for name, one in contenders.items()}
+        measures = {name: lambda _, one=one: one.train(windows, asked.updates) for name, one in contenders.items()}
+        rates = interleaved(measures, asked.rounds)
     facts = Facts(ours.model, windows)
     ceiling = square_rate(device_of("auto"))
     rows = []
@@ -92,14 +94,15 @@ def _settings(shape: str, folder: Path) -> TaggerSettings:
     return replace(settings, model=model, train=replace(settings.train, optimizer=optimizer))
 
 
-def _peak(contender: Any, windows: Any, settings: TaggerSettings) -> str:
-    """Memory of the GPU at its highest during two updates, with both models' weights in it subtracted but its own."""
+def _peak(contender: Any, windows: Any) -> str:
+    """Memory of the GPU at its highest during two updates, which warm it up, without what the other one holds."""
+    contender.train(windows, 2)
     if not torch.cuda.is_available():
         return ""
     torch.cuda.empty_cache()
     others = torch.cuda.memory_allocated() - _size(contender.model)
     torch.cuda.reset_peak_memory_stats()
-    contender.train(windows[: 2 * settings.train.batch * settings.train.accumulation], 2)
+    contender.train(windows, 2)
     return f"{(torch.cuda.max_memory_allocated() - others) / 2**20:,.0f}"
 
 

@@ -73,7 +73,7 @@ class Opponent(ABC):
 
     @abstractmethod
     def train(self, windows: Sequence[TaggedWindow], updates: int) -> float:
-        """Train for some updates on windows drawn at random; returns the seconds that it took."""
+        """Train for some updates on windows drawn at random; returns the subwords a second, without padding."""
 
     @torch.no_grad()
     def predict(self, windows: Sequence[TaggedWindow], batch: int = 16) -> list[list[int]]:
@@ -143,7 +143,7 @@ class TrainerStack(Opponent):
             trainer = Trainer(self.model, arguments, data_collator=self.collate, train_dataset=data)
             begin = time.perf_counter()
             trainer.train()
-            return time.perf_counter() - begin
+            return _subwords(drawn) / (time.perf_counter() - begin)
 
 
 class PaperLoop(Opponent):
@@ -182,7 +182,7 @@ class PaperLoop(Opponent):
             optimizer.zero_grad()
         if self.device.type == "cuda":
             torch.cuda.synchronize()
-        return time.perf_counter() - begin
+        return _subwords(drawn) / (time.perf_counter() - begin)
 
 
 class PaperLoop4Bit(PaperLoop):
@@ -197,3 +197,7 @@ class PaperLoop4Bit(PaperLoop):
             llm_int8_skip_modules=["score"],
         )
     }
+
+
+def _subwords(windows: Sequence[TaggedWindow]) -> int:
+    return sum(len(window.window.ids) for window in windows)

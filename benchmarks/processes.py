@@ -1,4 +1,4 @@
-"""Work in processes of their own, one on each core, as the runs of a grid are."""
+"""Work in processes of their own on chosen cores, as the runs of a grid are."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from harness.executors.local import ALLOCATOR
 
 
-def begin_on(core: int, arguments: Sequence[str], ours: bool) -> subprocess.Popen[str]:
-    """`python -m ...` on one core, which is written to and read from; ours keeps memory as a grid has its runs do."""
-    environment = (ALLOCATOR if ours else {}) | os.environ | {"OMP_NUM_THREADS": "1"}
-    command = ["taskset", "-c", str(core), sys.executable, "-m", *arguments]
+def begin_on(cores: Sequence[int], arguments: Sequence[str], kept: bool) -> subprocess.Popen[str]:
+    """`python -m ...` on some cores, which is written to and read from; `kept` as a grid has its runs keep memory."""
+    environment = (ALLOCATOR if kept else {}) | os.environ | {"OMP_NUM_THREADS": str(len(cores))}
+    command = ["taskset", "-c", ",".join(map(str, cores)), sys.executable, "-m", *arguments]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
 

