@@ -38,7 +38,8 @@ class TagObjective:
     def losses(self, examples: Sequence[TaggedWindow], room: int) -> Iterator[tuple[torch.Tensor, int]]:
         left = sorted(examples, key=self.length, reverse=True)
         while left:
-            rows = max(1, room // self.length(left[0]))
+            passes = -(-len(left) // max(1, room // self.length(left[0])))
+            rows = -(-len(left) // passes)  # passes of about as many
             yield self._loss(left[:rows])
             left = left[rows:]
 
