@@ -21,7 +21,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from harness.errors import CardError
 
 _ENOUGH = 512  # subwords of a pass that keep a machine busy
-_MOST = {"cpu": 3072, "cuda": 8192}  # subwords of a pass beyond which nothing is won, and on a CPU much is lost
+_MOST = 8192  # subwords of a pass beyond which nothing is won
+_MOST_ON_CPU = 3072  # beyond which much is lost
 _RECOMPUTED = 8  # how many times more subwords fit where activations are recomputed
 _COMPILING_SECONDS = 15  # what compiling a block takes the first time
 _GAIN = 0.4  # the share of the time that it saves
@@ -49,7 +50,7 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> int:
         room *= _RECOMPUTED
     if _chosen(machine.compile, lambda: _pays(backbone, work, device.type)):
         _compile(backbone, device.type, machine.compile == "on")
-    return machine.pass_subwords or min(room, _MOST.get(device.type, 8192))
+    return machine.pass_subwords or min(room, _MOST_ON_CPU if device.type == "cpu" else _MOST)
 
 
 def blocks(backbone: nn.Module) -> Iterator[nn.Module]:

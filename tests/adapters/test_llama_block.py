@@ -78,10 +78,15 @@ def test_outputs_and_gradients_are_those_of_the_block(kind: Any, targets: Any, b
             torch.testing.assert_close(parameter.grad, expected[name], atol=1e-3, rtol=1e-3, msg=name)
 
 
-def test_products_deeper_than_the_limit_are_summed_from_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("threads", "deepest"), [(1, {64, 32, 96}), (2, {7})])
+def test_deep_products_are_summed_from_pieces_where_threads_share_them(
+    monkeypatch: pytest.MonkeyPatch, threads: int, deepest: set[int]
+) -> None:
     theirs = adapted(LlamaConfig(**SIZES), Lora(r=4, alpha=8, dropout=0.0))
-    ours = joined(theirs)
     monkeypatch.setattr("harness.adapters.llama_block._DEEPEST", 7)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert {product.deepest for product in JoinedBlock(next(blocks(copy.deepcopy(theirs)))).joined()} == deepest
+    ours = joined(theirs)
     for model in (ours, theirs):
         hidden(model).sum().backward()
     expected = dict(theirs.named_parameters())

@@ -12,6 +12,7 @@ import torch
 from harness.adapters import checkpoint
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.tagger import Tagger
+from harness.adapters.tagging import TagObjective, tagged_windows
 from harness.adapters.training import Trainer
 
 from harness.contracts import Context
@@ -168,6 +169,17 @@ def test_how_much_is_read_at_once_changes_no_gradient(tiny_decoder: Path, tmp_pa
     for name in states[0]:
         torch.testing.assert_close(states[0][name], states[2][name], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(states[1][name], states[2][name], atol=1e-5, rtol=1e-4)
+
+
+def test_passes_of_an_update_are_even(monkeypatch: pytest.MonkeyPatch, tiny_decoder: Path, tmp_path: Path) -> None:
+    made = fitted(tiny_decoder, tmp_path, train={"epochs": 1})
+    windows = made.encoder.windows([("the", "soup")] * 10)
+    objective = TagObjective(made.model, made.encoder)
+    monkeypatch.setattr(objective, "_loss", len)
+    examples = list(tagged_windows(windows, [[0, 0]] * 10))
+    room = 6 * len(windows[0].ids)
+    assert list(objective.losses(examples, room)) == [5, 5]
+    assert list(objective.losses(examples, 10 * room)) == [10]
 
 
 class Crash(Exception):
