@@ -1,16 +1,20 @@
-"""Where to compute."""
+"""Where to compute, and in what."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.adapters.backends.vllm import stop_engine
-from harness.adapters.settings import Train
+from harness.adapters.settings import Machine, Model, Train
 
 from harness.errors import CardError
 
 if TYPE_CHECKING:
     import torch
+
+_INSTRUCTIONS = {  # any of which multiplies numbers of 16 bits, by torch's names: x86 first, Arm last
+    "bfloat16": ("amx_bf16", "avx512_bf16", "bf16"),
+    "float16": ("amx_fp16", "avx512_fp16", "fp16_arith"),
+}
 
 
 def device_of(name: str) -> torch.device:
@@ -27,6 +31,29 @@ def device_of(name: str) -> torch.device:
     return device
 
 
+def computed_in(model: Model, machine: Machine) -> torch.dtype:
+    """What a model's products are computed in: the dtype of its weights, or float32 where they are widened."""
+    import torch
+
+    found: torch.dtype = torch.float32 if is_widened(model, machine) else getattr(torch, model.dtype)
+    return found
+
+
+def is_widened(model: Model, machine: Machine) -> bool:
+    """Whether a model is computed in float32 instead of the dtype of its weights."""
+    return machine.widen == "on" or (machine.widen == "auto" and not _multiplies(model.dtype, machine.device))
+
+
+def _multiplies(dtype: str, device: str) -> bool:
+    """Whether a device has instructions for products in that dtype: without them, float32 is many times as fast."""
+    import torch
+
+    if device_of(device).type != "cpu" or dtype not in _INSTRUCTIONS:
+        return True
+    has = torch.cpu.get_capabilities()
+    return any(has.get(name, False) for name in _INSTRUCTIONS[dtype])
+
+
 def free_bytes(name: str) -> int:
     """The memory that is free on the device of that name."""
     import torch
@@ -41,6 +68,8 @@ def free_bytes(name: str) -> int:
 
 def training_device(name: str, train: Train) -> torch.device:
     """The device of that name, free for training, if the optimizer can run on it. Raises CardError."""
+    from harness.adapters.backends.vllm import stop_engine  # which asks this file what to compute in
+
     stop_engine()  # of an earlier run, whose memory is needed
     device = device_of(name)
     if train.optimizer == "paged-adamw-8bit" and device.type == "cpu":

@@ -18,8 +18,9 @@ from typing import Any
 
 import torch
 from harness.adapters.checkpoint import Trainable, load_trained
+from harness.adapters.device import computed_in
 from harness.adapters.generator_settings import InstructedSettings
-from harness.adapters.pretrained import DTYPES, load_pretrained, prepare
+from harness.adapters.pretrained import load_pretrained, prepare
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
@@ -49,10 +50,12 @@ class InstructModel(Trainable):
         if settings.train.method == "head":
             raise CardError("train.method=head trains a tagger's head; this system has none: use lora or full.")
         full = settings.train.method == "full"
-        base = load_pretrained(AutoModelForCausalLM, folder, settings.model, torch.float32 if full else None)
+        dtype = torch.float32 if full else None
+        base = load_pretrained(AutoModelForCausalLM, folder, settings.model, settings.machine, dtype)
         self.additive = base.config._attn_implementation != "sdpa"  # which takes masks of true and false
         self.language = prepare(base, settings.model, settings.train, settings.lora, settings.machine)
-        self.autocast = DTYPES[settings.model.dtype] if full and settings.model.dtype != "float32" else None
+        computed = computed_in(settings.model, settings.machine)
+        self.autocast = computed if full and computed is not torch.float32 else None
 
 
 class InstructObjective:
@@ -171,4 +174,4 @@ def export(settings: InstructedSettings, base: Path, trained: Path, folder: Path
     load_trained(model, trained)
     language = model.language
     merged: Any = language.merge_and_unload() if settings.train.method == "lora" else language
-    merged.to(DTYPES[settings.model.dtype]).save_pretrained(folder)
+    merged.to(getattr(torch, settings.model.dtype)).save_pretrained(folder)

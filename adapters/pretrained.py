@@ -7,17 +7,15 @@ from typing import Any
 
 import torch
 from harness.adapters.attention import GROUPED
-from harness.adapters.device import free_bytes
+from harness.adapters.device import computed_in, free_bytes
 from harness.adapters.lowrank import with_lora
 from harness.adapters.settings import Lora, Machine, Model, Train
 
 from harness.errors import CardError
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-
-def load_pretrained(kind: Any, folder: Path, model: Model, dtype: torch.dtype | None = None) -> Any:
-    """The model in a folder, made by one of transformers' auto classes, in `dtype` or the one of its settings.
+def load_pretrained(kind: Any, folder: Path, model: Model, machine: Machine, dtype: torch.dtype | None = None) -> Any:
+    """The model in a folder, made by one of transformers' auto classes, in `dtype` or what it is computed in.
 
     Raises CardError where it cannot be loaded.
     """
@@ -29,13 +27,13 @@ def load_pretrained(kind: Any, folder: Path, model: Model, dtype: torch.dtype | 
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=DTYPES[model.dtype],
+            bnb_4bit_compute_dtype=computed_in(model, machine),
         )
     preferred = None if torch.cuda.is_available() else GROUPED
     try:
         return kind.from_pretrained(
             folder,
-            dtype=dtype or DTYPES[model.dtype],
+            dtype=dtype or computed_in(model, machine),
             attn_implementation=preferred if model.attention == "auto" else model.attention,
             use_safetensors=True,
             trust_remote_code=model.trust_remote_code,
@@ -55,7 +53,7 @@ def prepare(backbone: Any, model: Model, train: Train, lora: Lora, machine: Mach
             )
         return backbone
     if model.quantization != "none" and _unpacks(backbone, model, machine):
-        backbone = backbone.dequantize(DTYPES[model.dtype])
+        backbone = backbone.dequantize(computed_in(model, machine))
     backbone.requires_grad_(False)
     if train.method == "head":
         return backbone
@@ -66,5 +64,5 @@ def _unpacks(backbone: Any, model: Model, machine: Machine) -> bool:
     """Whether the values of 4-bit weights are kept in memory, instead of being computed at every step."""
     if machine.unpack != "auto":
         return machine.unpack == "on"
-    size = backbone.num_parameters() * DTYPES[model.dtype].itemsize
+    size = backbone.num_parameters() * computed_in(model, machine).itemsize
     return bool(2 * size < free_bytes(machine.device))

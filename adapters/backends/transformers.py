@@ -34,8 +34,9 @@ class Transformers(Backend):
             from transformers import AutoModelForCausalLM
 
             assert self.folder is not None
-            self.model = load_pretrained(AutoModelForCausalLM, self.folder, self.settings.model).eval()
-            self.model.to(device_of(self.settings.machine.device))
+            model, machine = self.settings.model, self.settings.machine
+            self.model = load_pretrained(AutoModelForCausalLM, self.folder, model, machine).eval()
+            self.model.to(device_of(machine.device))
 
     def _generate(self, tokenizer: Any, ids: Sequence[list[int]], sampling: Sampling) -> list[Answer]:
         import torch

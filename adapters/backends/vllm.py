@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from harness.adapters.backends import Answer, Backend, Sampling
 from harness.adapters.backends.guard import Guard
+from harness.adapters.device import is_widened
 from harness.adapters.generator_settings import GeneratorSettings
 from harness.adapters.prompts import Prompt
 from harness.adapters.tokens import context_length, load_tokenizer, token_ids
@@ -82,7 +83,7 @@ class Vllm(Backend):
         global _engine
         assert self.folder is not None
         model, machine = self.settings.model, self.settings.machine
-        key = (self.folder, model.dtype, machine.kv_cache_gib, machine.gpu_memory_share)
+        key = (self.folder, model.dtype, machine.widen, machine.kv_cache_gib, machine.gpu_memory_share)
         if _engine is None or _engine[0] != key:
             stop_engine()
             _engine = key, *_start(self.settings, self.folder)
@@ -107,7 +108,7 @@ def _start(settings: GeneratorSettings, folder: Path) -> tuple[Any, Guard]:
         try:
             engine = LLM(
                 model=str(folder),
-                dtype=model.dtype,
+                dtype="float32" if is_widened(model, settings.machine) else model.dtype,
                 trust_remote_code=model.trust_remote_code,
                 max_model_len=context_length(folder),
                 gpu_memory_utilization=settings.machine.gpu_memory_share,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.board import Entry, entries, groups
+from harness.environment import rarely_collecting
 from harness.errors import UnknownName, UserError
 from harness.files import write_whole
 from harness.pages.bibtex import bibliography
@@ -36,6 +37,7 @@ class BoardOptions:
     json: bool
 
 
+@rarely_collecting()
 def write_boards(options: BoardOptions) -> None:
     """Write the boards of each task; print their paths, or the boards as JSON."""
     known = Store(options.runs).by_task()

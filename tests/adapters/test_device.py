@@ -1,0 +1,53 @@
+"""What a model is computed in follows from what the processor has instructions for, unless it is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from harness.adapters.device import computed_in
+from harness.adapters.settings import Machine, Model
+
+from tests.adapters.test_tagger import fitted
+
+
+def processor_with(monkeypatch: pytest.MonkeyPatch, *instructions: str) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(("avx2", *instructions), True))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "instruction", "expected"),
+    [
+        ("bfloat16", "amx_bf16", torch.bfloat16),
+        ("bfloat16", "avx512_bf16", torch.bfloat16),
+        ("bfloat16", "avx512_fp16", torch.float32),
+        ("float16", "avx512_fp16", torch.float16),
+        ("float16", "avx512_bf16", torch.float32),
+        ("float32", "amx_bf16", torch.float32),
+    ],
+)
+def test_products_are_of_16_bits_where_the_processor_multiplies_those(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, instruction: str, expected: torch.dtype
+) -> None:
+    processor_with(monkeypatch, instruction)
+    assert computed_in(Model("m", dtype=dtype), Machine(device="cpu")) is expected
+
+
+def test_what_is_said_goes_before_what_the_processor_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    processor_with(monkeypatch)
+    assert computed_in(Model("m"), Machine(device="cpu", widen="off")) is torch.bfloat16
+    processor_with(monkeypatch, "amx_bf16")
+    assert computed_in(Model("m"), Machine(device="cpu", widen="on")) is torch.float32
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_a_tagger_is_computed_in_it(tiny_decoder: Path, tmp_path: Path, quantization: str) -> None:
+    model = {"dtype": "bfloat16", "quantization": quantization}
+    lora = {"r": 4}
+    for widen, expected in (("on", torch.float32), ("off", torch.bfloat16)):
+        trained = fitted(
+            tiny_decoder, tmp_path / widen, model=model, lora=lora, machine={"widen": widen, "unpack": "on"}
+        )
+        weights = {p.dtype for p in trained.model.parameters() if p.ndim > 1 and not p.requires_grad}
+        assert weights == {expected}
