@@ -8,7 +8,7 @@ wrong and where. Suffixes of names: L lines, W words, N sentences, T words with 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,7 +28,8 @@ from harness.spans import Span
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _LONGEST_TAG = 32  # bytes
-_PIECE = 2**19  # bytes of a file, at least
+_PIECE = 2**20  # bytes of a file, at least
+_DOCUMENT = b"-DOCSTART-"
 _UNUSUAL_SPACES = tuple(  # what str.isspace knows beyond ASCII, and the byte-order mark
     chr(code).encode()
     for code in (0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF)
@@ -77,6 +78,10 @@ class Spans:
     label_S: Array
     violations: Counter[str]
 
+    def chosen(self, chosen_S: Array) -> Spans:
+        """Some of them, by a mask."""
+        return Spans(self.start_S[chosen_S], self.end_S[chosen_S], self.label_S[chosen_S], self.violations)
+
 
 def score_columns(gold: Path, pred: Path, policy: Policy) -> tuple[SplitScore, dict[str, int]] | None:
     """The scores of two files in IOB2, and what was repaired in the gold; None where they are not the plain case."""
@@ -113,65 +118,82 @@ def score_columns(gold: Path, pred: Path, policy: Policy) -> tuple[SplitScore, d
 
 def _read(path: Path, threads: ThreadPoolExecutor) -> Iterator[Piece | None]:
     """The pieces of a file, each of whole sentences and small enough for a processor's cache; None for what is odd."""
+    if not path.is_file() or path.suffix in (".json", ".jsonl"):
+        return iter([None])  # what is no file could be read but once
     try:
-        plain = path.is_file() and path.suffix not in (".json", ".jsonl")  # what is no file could be read but once
-        data = path.read_bytes() if plain else b""
-        _ = data.isascii() or data.decode()
-    except (OSError, UnicodeDecodeError):
-        data = b""
-    odd = (b"-DOCSTART-",) if data.isascii() else (b"-DOCSTART-", *_UNUSUAL_SPACES)
-    if not data or any(text in data for text in odd):
+        with path.open("rb", buffering=0) as stream:
+            data = bytearray(path.stat().st_size + 1 + _LONGEST_TAG)
+            size = stream.readinto(memoryview(data)[: -1 - _LONGEST_TAG])
+    except OSError:
+        size = 0
+    if not size:
         return iter([None])
-    data += b"\n" * (not data.endswith(b"\n"))
+    if data[size - 1] != ord("\n"):
+        data[size] = ord("\n")
+        size += 1
     cuts = [0]
-    while cuts[-1] < len(data):
+    while cuts[-1] < size:
         blank = data.find(b"\n\n", cuts[-1] + _PIECE)
-        cuts.append(blank + 2 if blank >= 0 else len(data))
-    return threads.map(lambda cut: _piece(data[cut[0] : cut[1]]), pairwise(cuts))
+        cuts.append(blank + 2 if blank >= 0 else size)
+    return threads.map(lambda cut: _piece(data, *cut), pairwise(cuts))
 
 
-def _piece(data: bytes) -> Piece | None:
-    """Regular lines of sentences: words first, tags last, one separator between any two fields."""
-    bytes_ = np.frombuffer(data, dtype=np.uint8)
-    at = np.flatnonzero(bytes_ <= 32)  # white space, and control characters
-    code = bytes_[at]
-    mark_L = np.flatnonzero(code == 10)  # the ends of lines, among `at`
-    end_L = at[mark_L]
-    full_L = np.diff(end_L, prepend=-1) > 1
-    mark_W = mark_L[full_L]
-    separators = int(np.count_nonzero((code == 32) | (code == 9)))
-    fields = separators // max(1, len(mark_W))
-    touching = np.count_nonzero(np.diff(at, prepend=-1) == 1)  # white space behind white space: empty lines, or odd
-    if (
-        touching != len(mark_L) - len(mark_W)
-        or not (np.diff(mark_L, prepend=-1)[full_L] == fields + 1).all()  # nor where there are control characters
-        or (fields == 0 and len(mark_W))
-    ):
+def _piece(data: bytearray, first: int, after: int) -> Piece | None:
+    """A piece of a file: regular lines of sentences, words first, tags last, one separator between any two fields."""
+    if _is_odd(data[first:after]):
         return None
-    after_empty_L = np.append(True, ~full_L[:-1])
-    end_W = at[mark_W]
-    words = _words(bytes_, at[mark_W - fields], end_W, end_L[~full_L & after_empty_L])
-    tags = _tags(data, at[mark_W - 1] + 1, end_W)
-    return tags and Piece(words + b"\n" * bool(full_L[-1]), fields, after_empty_L[full_L], *tags)
+    bytes_ = np.frombuffer(data, np.uint8, after - first, first)
+    white = bytes_ <= 32  # white space, and control characters
+    at = np.flatnonzero(white)
+    code = bytes_[at]
+    ends = code == 10
+    lines, separators = (int(np.count_nonzero(which)) for which in (ends, (code == 32) | (code == 9)))
+    touching = np.flatnonzero(white & np.concatenate([[True], white[:-1]]))
+    empty = np.searchsorted(at, touching)  # white space behind white space: empty lines, or odd
+    words = lines - len(empty)
+    fields = separators // max(1, words)
+    if fields * words != separators or lines + separators != len(at) or (words and not fields):
+        return None
+    at_WF, ends_WF = (np.delete(of_all, empty).reshape(words, fields + 1) for of_all in (at, ends))
+    if not (ends[empty] & ends[empty - 1]).all() or not ends_WF[:, -1].all():
+        return None
+    behind = (empty - np.arange(len(empty))) // (fields + 1)  # the word behind each empty line
+    if not words:
+        return Piece(b"", 0, np.zeros(0, dtype=bool), behind[:0], behind[:0], ())
+    first_W = np.zeros(words, dtype=bool)
+    first_W[[0, *behind[behind < words]]] = True
+    text = _words(bytes_, at_WF[:, ::fields], touching[np.diff(empty, prepend=-1) == 1])
+    tags = _tags(data, first, at_WF[:, -2:] + [1, 0])
+    return tags and Piece(text + b"\n" * (not white[-2:].all()), fields, first_W, *tags)
 
 
-def _words(bytes_: Array, stop_W: Array, end_W: Array, surplus: Array) -> bytes:
-    """The lines without what is behind the words, and without surplus line ends."""
-    steps = np.zeros(len(bytes_), dtype=np.int8)
-    steps[stop_W] = 1
-    steps[end_W] = -1
-    kept = np.cumsum(steps, dtype=np.int8) == 0
+def _is_odd(text: bytearray) -> bool:
+    """Whether there is more to a text than words of UTF-8 and white space of ASCII."""
+    if text.isascii():
+        return _DOCUMENT in text
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return True
+    return any(odd in text for odd in (_DOCUMENT, *_UNUSUAL_SPACES))
+
+
+def _words(bytes_: Array, cuts_W2: Array, surplus: Array) -> bytes:
+    """The lines without what is behind the words, from one cut to the other, and without surplus line ends."""
+    sizes = np.diff(cuts_W2.ravel(), prepend=0, append=len(bytes_))
+    is_kept = np.zeros(len(sizes), dtype=bool)
+    is_kept[::2] = True
+    kept = np.repeat(is_kept, sizes)
     kept[surplus] = False
     text: bytes = bytes_[kept].tobytes()
     return text
 
 
-def _tags(data: bytes, start_W: Array, end_W: Array) -> tuple[Array, Array, list[str]] | None:
+def _tags(data: bytearray, first: int, bounds_W2: Array) -> tuple[Array, Array, list[str]] | None:
     """Which words have a tag that is not O, the number of each one's tag, and the tags; None for an overlong one."""
-    padded = data + bytes(_LONGEST_TAG)
-    eights = np.ndarray((len(padded) - 7,), dtype="<u8", buffer=padded, strides=(1,))
-    size_W = end_W - start_W
-    tagged = np.flatnonzero((size_W > 1) | (eights[start_W] & _MASKS[1] != ord(OUTSIDE)))
+    eights = np.ndarray((len(data) - first - 7,), "<u8", data, first, (1,))
+    start_W, size_W = bounds_W2[:, 0], bounds_W2[:, 1] - bounds_W2[:, 0]
+    tagged = np.flatnonzero((size_W > 1) | (np.frombuffer(data, np.uint8, offset=first)[start_W] != ord(OUTSIDE)))
     start_T, size_T = start_W[tagged], size_W[tagged]
     longest = int(size_T.max(initial=0))
     if longest > _LONGEST_TAG:
@@ -185,7 +207,7 @@ def _tags(data: bytes, start_W: Array, end_W: Array) -> tuple[Array, Array, list
     _, example, kind_T = np.unique(code_T, return_index=True, return_inverse=True)
     if not all(np.array_equal(value, value[example][kind_T]) for value in values):
         return None  # two tags of one code, which is next to impossible
-    begins = start_T[example].tolist()
+    begins = (start_T[example] + first).tolist()
     return tagged, kind_T, [data[i : i + n].decode() for i, n in zip(begins, size_T[example].tolist(), strict=True)]
 
 
@@ -250,12 +272,10 @@ def _same(spans: Spans, others: Spans) -> Array:
     return same
 
 
-def _touches(spans: Spans, chosen: Array, others: Spans) -> Array:
-    """Of each of `others`, whether it overlaps one of the chosen spans."""
-    starts = np.append(spans.start_S[chosen], np.iinfo(np.int64).max)
-    at = np.searchsorted(spans.end_S[chosen], others.start_S, side="right")  # the first that ends behind its start
-    touched: Array = starts[at] < others.end_S
-    return touched
+def _overlaps(spans: Spans, others: Spans) -> tuple[Array, Array]:
+    """Of each span, how many of the others it overlaps, and the first of them."""
+    first_S = np.searchsorted(others.end_S, spans.start_S, side="right")
+    return np.searchsorted(others.start_S, spans.end_S) - first_S, first_S
 
 
 def _lengths(golds: Spans, preds: Spans, found_S: Array) -> dict[str, Counts]:
@@ -264,38 +284,42 @@ def _lengths(golds: Spans, preds: Spans, found_S: Array) -> dict[str, Counts]:
     for low, high, name in LENGTHS:
         chosen = (size_S >= low) & (size_S <= high)
         if chosen.any():
-            overlapping = int(_touches(golds, chosen, preds).sum())
-            slices[f"length:{name}"] = Counts(int(chosen.sum()), overlapping, int((chosen & found_S).sum()))
+            touched_S, _ = _overlaps(preds, golds.chosen(chosen))
+            slices[f"length:{name}"] = Counts(
+                int(chosen.sum()), int(np.count_nonzero(touched_S)), int((chosen & found_S).sum())
+            )
     return slices
 
 
 def _errors(
     read: Columns, labels: Sequence[str], golds: Spans, preds: Spans, found_S: Array, hit_S: Array
 ) -> Counter[str]:
-    """Counts by class. Only spans that overlap a wrong one need to be looked at one by one."""
+    """Counts by class. Only spans with more than one partner to choose from need to be looked at one by one."""
     same_words = Spans(preds.start_S, preds.end_S, np.zeros_like(preds.label_S), Counter())
     unlabeled = Spans(golds.start_S, golds.end_S, np.zeros_like(golds.label_S), Counter())
     relabeled_S = _same(unlabeled, same_words) & ~found_S
     mislabel_S = _same(same_words, unlabeled) & ~hit_S
-    left_gold, left_pred = ~found_S & ~relabeled_S, ~hit_S & ~mislabel_S
-    near_gold = left_gold & _touches(preds, left_pred, golds)
-    near_pred = left_pred & _touches(golds, left_gold, preds)
-    kinds: Counter[str] = Counter(dict.fromkeys(ERRORS, 0))
-    kinds["label"] = int(mislabel_S.sum())
-    kinds["missed"] = int((left_gold & ~near_gold).sum())
-    kinds["spurious"] = int((left_pred & ~near_pred).sum())
-    for gold, predicted in _by_sentence(read, labels, golds, near_gold, preds, near_pred):
-        kinds.update(errors(gold, predicted))
+    gold, pred = golds.chosen(~found_S & ~relabeled_S), preds.chosen(~hit_S & ~mislabel_S)
+    (partners_S, first_S), (suitors_S, _) = _overlaps(gold, pred), _overlaps(pred, gold)
+    only = np.flatnonzero(partners_S == 1)
+    only = only[suitors_S[first_S[only]] == 1]
+    alike = int(np.count_nonzero(gold.label_S[only] == pred.label_S[first_S[only]]))
+    found = {"label": int(mislabel_S.sum()), "boundary": alike, "both": len(only) - alike}
+    found |= {"missed": int((partners_S == 0).sum()), "spurious": int((suitors_S == 0).sum())}
+    kinds: Counter[str] = Counter({name: found[name] for name in ERRORS})
+    many_gold, many_pred = partners_S > 0, suitors_S > 0
+    many_gold[only] = many_pred[first_S[only]] = False
+    for some, others in _by_sentence(read, labels, gold.chosen(many_gold), pred.chosen(many_pred)):
+        kinds.update(errors(some, others))
     return kinds
 
 
 def _by_sentence(
-    read: Columns, labels: Sequence[str], golds: Spans, near_gold: Array, preds: Spans, near_pred: Array
-) -> list[tuple[list[Span], list[Span]]]:
+    read: Columns, labels: Sequence[str], golds: Spans, preds: Spans
+) -> Iterable[tuple[list[Span], list[Span]]]:
     found: dict[int, tuple[list[Span], list[Span]]] = {}
-    for side, (spans, chosen) in enumerate(((golds, near_gold), (preds, near_pred))):
-        numbers = read.sentence(spans.start_S[chosen]).tolist()
-        values = zip(*(a[chosen].tolist() for a in (spans.start_S, spans.end_S, spans.label_S)), strict=True)
-        for sentence, (start, end, label) in zip(numbers, values, strict=True):
+    for side, spans in enumerate((golds, preds)):
+        values = (read.sentence(spans.start_S), spans.start_S, spans.end_S, spans.label_S)
+        for sentence, start, end, label in zip(*(array.tolist() for array in values), strict=True):
             found.setdefault(sentence, ([], []))[side].append(Span(start, end, labels[label]))
-    return list(found.values())
+    return found.values()
