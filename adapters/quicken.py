@@ -113,7 +113,8 @@ def _joined(block: JoinedBlock) -> Any:
 
 @cache
 def _compiled_joined() -> Any:
-    return torch.compile(JoinedBlock.__call__, options={"cpp_wrapper": True})  # no Python between its kernels
+    # no Python between its kernels, and memory for what they pass on is asked for once
+    return torch.compile(JoinedBlock.__call__, options={"cpp_wrapper": True, "memory_planning": True})
 
 
 def _while_training(block: nn.Module, plain: Any, compiled: Any) -> Any:

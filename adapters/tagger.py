@@ -83,24 +83,13 @@ class Tagger(System):
         trainer.fit(list(tagged_windows(windows, tags)))
 
     def predict(self, sentences: Sequence[Sentence]) -> list[RawOutput]:
-        import torch
-        from harness.adapters.lowrank import merged
+        from harness.adapters.tagging import best_tags
 
-        self.model.eval()
         windows = self.encoder.windows([sentence.words for sentence in sentences])
-        order = sorted(range(len(windows)), key=lambda i: len(windows[i].ids), reverse=True)
         found: list[list[str]] = [[""] * len(sentence.words) for sentence in sentences]
-        size = self.settings.predict_batch
-        with torch.inference_mode(), merged(self.model):
-            for i in range(0, len(order), size):
-                group = [windows[k] for k in order[i : i + size]]
-                best_W = self.model(self.encoder.batch(group).to(self.device)).argmax(1).tolist()
-                at = 0
-                for window in group:
-                    count = window.owned_after - window.owned_first
-                    tags = [self.tags[number] for number in best_W[at : at + count]]
-                    found[window.sentence][window.owned_first : window.owned_after] = tags
-                    at += count
+        for window, numbers in best_tags(self.model, self.encoder, windows, self.settings.predict_batch):
+            tags = [self.tags[number] for number in numbers]
+            found[window.sentence][window.owned_first : window.owned_after] = tags
         return [Tags(tuple(tags), Scheme.IOB2) for tags in found]
 
     def cost(self) -> Cost:

@@ -1,4 +1,4 @@
-"""What a tagger learns from: windows of sentences with the tags of their words, and the loss of those."""
+"""What a tagger learns from, windows of sentences with the tags of their words, and what it finds in others."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from harness.adapters.classifier import TokenClassifier
+from harness.adapters.lowrank import merged
+from harness.adapters.passes import passes
 from harness.adapters.subwords import SubwordEncoder, Window
 from torch.nn import functional as F
+
+_ROOM = 8192  # subwords that a model reads at once without training, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +40,34 @@ class TagObjective:
         return max(map(self.length, examples))
 
     def losses(self, examples: Sequence[TaggedWindow], room: int) -> Iterator[tuple[torch.Tensor, int]]:
-        left = sorted(examples, key=self.length, reverse=True)
-        while left:
-            passes = -(-len(left) // max(1, room // self.length(left[0])))
-            rows = -(-len(left) // passes)  # passes of about as many
-            yield self._loss(left[:rows])
-            left = left[rows:]
+        ordered = sorted(examples, key=self.length, reverse=True)
+        for rows in passes([self.length(example) for example in ordered], room):
+            yield self._loss([ordered[row] for row in rows])
 
     def _loss(self, examples: Sequence[TaggedWindow]) -> tuple[torch.Tensor, int]:
         batch = self.encoder.batch([example.window for example in examples])
         tags_W = torch.tensor([tag for example in examples for tag in example.tags], device=self.device)
         scores_WT = self.model(batch.to(self.device))
         return F.cross_entropy(scores_WT, tags_W, reduction="sum"), int(batch.mask_BL.sum())
+
+
+@torch.inference_mode()
+def best_tags(
+    model: TokenClassifier, encoder: SubwordEncoder, windows: Sequence[Window], rows: int
+) -> Iterator[tuple[Window, list[int]]]:
+    """Each window, the longest first, with the number of the best tag of each word that it owns. Reads `rows` at once.
+
+    A pass reads fewer where they would be padded too much, and no more subwords than keep a machine busy.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    ordered = sorted(windows, key=lambda window: len(window.ids), reverse=True)
+    with merged(model):
+        for chosen in passes([len(window.ids) for window in ordered], _ROOM, rows):
+            group = ordered[chosen.start : chosen.stop]
+            best_W = model(encoder.batch(group).to(device)).argmax(1)
+            counts = [window.owned_after - window.owned_first for window in group]
+            yield from zip(group, (tags_W.tolist() for tags_W in best_W.cpu().split(counts)), strict=True)
 
 
 def tagged_windows(windows: Sequence[Window], tags: Sequence[Sequence[int]]) -> Iterator[TaggedWindow]:

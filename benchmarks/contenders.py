@@ -14,11 +14,10 @@ from typing import Any
 import torch
 from harness.adapters.classifier import build_classifier, build_encoder
 from harness.adapters.device import device_of
-from harness.adapters.lowrank import merged
 from harness.adapters.quicken import blocks
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.subwords import SubwordEncoder
-from harness.adapters.tagging import TaggedWindow, TagObjective, tagged_windows
+from harness.adapters.tagging import TaggedWindow, TagObjective, best_tags, tagged_windows
 from harness.adapters.training import Trainer
 
 from benchmarks.opponents import Opponent, PaperLoop, PaperLoop4Bit, TrainerStack
@@ -72,13 +71,9 @@ class Ours:
         return sum(read) / (ended - begin)
 
     def predict(self, windows: Sequence[TaggedWindow]) -> None:
-        """What `Tagger.predict` does: adapters merged, sorted batches."""
-        self.model.eval()
-        size = self.settings.predict_batch
-        order = sorted(windows, key=lambda one: len(one.window.ids), reverse=True)
-        with torch.inference_mode(), merged(self.model):
-            for i in range(0, len(order), size):
-                self.model(self.encoder.batch([one.window for one in order[i : i + size]])).argmax(1).tolist()
+        """What `Tagger.predict` does."""
+        for _ in best_tags(self.model, self.encoder, [one.window for one in windows], self.settings.predict_batch):
+            pass
 
 
 def contender_of(name: str, settings: TaggerSettings, dataset: Dataset, seed: int) -> tuple[Any, SubwordEncoder]:

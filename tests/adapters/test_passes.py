@@ -1,0 +1,43 @@
+"""Rows are read together so that padding and passes cost least, and all are read once."""
+
+from __future__ import annotations
+
+from harness.adapters.passes import passes
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def sizes(lengths: list[int], room: int, rows: int | None = None) -> list[int]:
+    return [len(found) for found in passes(lengths, room, rows)]
+
+
+@given(
+    lengths=st.lists(st.integers(1, 60), max_size=40).map(lambda found: sorted(found, reverse=True)),
+    room=st.integers(1, 300),
+    rows=st.none() | st.integers(1, 10),
+)
+def test_every_row_is_read_once_and_no_pass_is_too_large(lengths: list[int], room: int, rows: int | None) -> None:
+    found = passes(lengths, room, rows)
+    assert [row for one in found for row in one] == list(range(len(lengths)))
+    for one in found:
+        assert len(one) == 1 or len(one) * lengths[one[0]] <= room
+        assert len(one) <= (rows or len(one))
+
+
+def test_passes_of_rows_of_one_length_are_few_and_even() -> None:
+    assert sizes([10] * 10, 100) == [10]
+    assert sizes([60] * 64, 3072) == [32, 32]
+    assert sizes([60] * 64, 3072, rows=16) == [16] * 4
+
+
+def test_rows_of_other_lengths_are_read_apart_where_padding_costs_more_than_a_pass() -> None:
+    assert sizes([100, *[10] * 15], 4096) == [1, 15]
+    assert sizes([20, *[10] * 8], 4096) == [9]
+
+
+def test_a_row_longer_than_a_pass_is_read_alone() -> None:
+    assert sizes([500, 40, 40], 100) == [1, 2]
+
+
+def test_there_may_be_no_rows() -> None:
+    assert passes([], 100) == []
