@@ -16,7 +16,7 @@ def passes(lengths: Sequence[int], room: int, rows: int | None = None) -> list[r
     """
     least, begins = [0.0], [0]  # the cost of the first rows, and where their last pass begins
     for after in range(1, len(lengths) + 1):
-        found = []
+        found: list[tuple[float, int]] = []
         for first in range(after - 1, max(-1, after - 1 - (rows or after)), -1):
             size = (after - first) * lengths[first]
             if size > room and found:
