@@ -50,8 +50,8 @@ def _multiplies(dtype: str, device: str) -> bool:
 
     if device_of(device).type != "cpu" or dtype not in _INSTRUCTIONS:
         return True
-    has = torch.cpu.get_capabilities()
-    return any(has.get(name, False) for name in _INSTRUCTIONS[dtype])
+    tell = getattr(torch.cpu, "get_capabilities", None)  # which older releases of torch do not have
+    return tell is None or any(tell().get(name, False) for name in _INSTRUCTIONS[dtype])
 
 
 def free_bytes(name: str) -> int:

@@ -8,12 +8,18 @@ _PASS = 128  # subwords that could be computed in the time that a pass takes wha
 _EVENNESS = 64  # the larger, the less a pass of full size costs more than two halves of it
 
 
+def cost_of(size: int, room: int) -> float:
+    """What a pass of `size` subwords costs, in the time of one subword, where `room` is the largest that may be."""
+    return size + _PASS + size * size / (_EVENNESS * room)
+
+
 def passes(lengths: Sequence[int], room: int, rows: int | None = None) -> list[range]:
     """The rows of each pass, which together cost least; a row is as long as the longest of its pass.
 
     `lengths` are those of the rows in subwords, longest first. A pass reads at most `room` subwords, padding included,
     and at most `rows` rows, but never less than one.
     """
+    room = max(1, room)
     least, begins = [0.0], [0]  # the cost of the first rows, and where their last pass begins
     for after in range(1, len(lengths) + 1):
         found: list[tuple[float, int]] = []
@@ -21,7 +27,7 @@ def passes(lengths: Sequence[int], room: int, rows: int | None = None) -> list[r
             size = (after - first) * lengths[first]
             if size > room and found:
                 break  # as longer ones would be
-            found.append((least[first] + size + _PASS + size * size / (_EVENNESS * room), first))
+            found.append((least[first] + cost_of(size, room), first))
         cost, first = min(found)
         least.append(cost)
         begins.append(first)

@@ -50,7 +50,12 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> int:
         room *= _RECOMPUTED
     if _chosen(machine.compile, lambda: _pays(backbone, work, device.type)):
         _compile(backbone, device.type, machine.compile == "on")
-    return machine.pass_subwords or min(room, _MOST_ON_CPU if device.type == "cpu" else _MOST)
+    return machine.pass_subwords or min(room, most_subwords(device))
+
+
+def most_subwords(device: torch.device) -> int:
+    """How many subwords a pass may read on a device before it gets slower for it."""
+    return _MOST_ON_CPU if device.type == "cpu" else _MOST
 
 
 def blocks(backbone: nn.Module) -> Iterator[nn.Module]:

@@ -19,9 +19,10 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class Model:
     """The pretrained weights. `path` is a folder, a hub id, or `embedded:<name>`.
 
-    `dtype` is that of the frozen base; what is trained is always float32. `quantization` nf4 is QLoRA's 4 bits with
-    double quantization. `attention` is our own for short rows (grouped) or one of transformers' (sdpa, eager,
-    flex_attention, flash_attention_2); auto takes grouped on a CPU and what transformers prefers on a GPU.
+    `dtype` is that of the frozen base, unless `machine.widen` has it in float32; what is trained always is.
+    `quantization` nf4 is QLoRA's 4 bits with double quantization. `attention` is our own for short rows (grouped) or
+    one of transformers' (sdpa, eager, flex_attention, flash_attention_2); auto takes grouped on a CPU and what
+    transformers prefers on a GPU.
     """
 
     path: str
@@ -70,7 +71,7 @@ class Train:
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
 class Machine:
-    """What changes how a run is carried out, and not what comes out of it; left out of the run's identity.
+    """What changes how a run is carried out, and nothing but rounding in what comes out; left out of its identity.
 
     Blocks are compiled, activations recomputed (gradient checkpointing) and 4-bit weights unpacked once for all steps
     where an estimate of the work, or of the memory, says that it pays: auto. Weights of 16 bits are widened to float32,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from harness.adapters.classifier import TokenClassifier
 from harness.adapters.lowrank import merged
 from harness.adapters.passes import passes
+from harness.adapters.quicken import most_subwords
 from harness.adapters.subwords import SubwordEncoder, Window
 from torch.nn import functional as F
-
-_ROOM = 8192  # subwords that a model reads at once without training, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +53,16 @@ class TagObjective:
 @torch.inference_mode()
 def best_tags(
     model: TokenClassifier, encoder: SubwordEncoder, windows: Sequence[Window], rows: int
-) -> Iterator[tuple[Window, list[int]]]:
-    """Each window, the longest first, with the number of the best tag of each word that it owns. Reads `rows` at once.
+) -> Generator[tuple[Window, list[int]], None, None]:
+    """Each window, the longest first, with the number of the best tag of each word that it owns.
 
-    A pass reads fewer where they would be padded too much, and no more subwords than keep a machine busy.
+    A pass reads at most `rows` of them: fewer where they would be padded too much, or be too many subwords.
     """
     model.eval()
     device = next(model.parameters()).device
     ordered = sorted(windows, key=lambda window: len(window.ids), reverse=True)
     with merged(model):
-        for chosen in passes([len(window.ids) for window in ordered], _ROOM, rows):
+        for chosen in passes([len(window.ids) for window in ordered], most_subwords(device), rows):
             group = ordered[chosen.start : chosen.stop]
             best_W = model(encoder.batch(group).to(device)).argmax(1)
             counts = [window.owned_after - window.owned_first for window in group]

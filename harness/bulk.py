@@ -2,7 +2,8 @@
 
 Gives exactly what reading, decoding and judging sentence by sentence gives, or nothing: files with anything out of the
 ordinary (other schemes, comments, documents, irregular columns, mistakes) are left to that way, which also says what is
-wrong and where. Suffixes of names: L lines, W words, N sentences, T words with a tag that is not O, S spans.
+wrong and where. Suffixes of names: W words, F fields of a line and its end, 2 from and to, N sentences, T words with a
+tag that is not O, S spans.
 """
 
 from __future__ import annotations
@@ -79,8 +80,8 @@ class Spans:
     violations: Counter[str]
 
     def chosen(self, chosen_S: Array) -> Spans:
-        """Some of them, by a mask."""
-        return Spans(self.start_S[chosen_S], self.end_S[chosen_S], self.label_S[chosen_S], self.violations)
+        """Some of them, by a mask, without what was violated."""
+        return Spans(self.start_S[chosen_S], self.end_S[chosen_S], self.label_S[chosen_S], Counter())
 
 
 def score_columns(gold: Path, pred: Path, policy: Policy) -> tuple[SplitScore, dict[str, int]] | None:
@@ -118,15 +119,15 @@ def score_columns(gold: Path, pred: Path, policy: Policy) -> tuple[SplitScore, d
 
 def _read(path: Path, threads: ThreadPoolExecutor) -> Iterator[Piece | None]:
     """The pieces of a file, each of whole sentences and small enough for a processor's cache; None for what is odd."""
-    if not path.is_file() or path.suffix in (".json", ".jsonl"):
-        return iter([None])  # what is no file could be read but once
+    data = bytearray()
     try:
-        with path.open("rb", buffering=0) as stream:
+        if path.is_file() and path.suffix not in (".json", ".jsonl"):  # what is no file could be read but once
             data = bytearray(path.stat().st_size + 1 + _LONGEST_TAG)
-            size = stream.readinto(memoryview(data)[: -1 - _LONGEST_TAG])
+            with path.open("rb") as stream:  # which reads on where one read gives less than all
+                size = stream.readinto(memoryview(data)[: -1 - _LONGEST_TAG])
     except OSError:
-        size = 0
-    if not size:
+        return iter([None])
+    if not data or not size or size + 1 + _LONGEST_TAG < len(data):
         return iter([None])
     if data[size - 1] != ord("\n"):
         data[size] = ord("\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness.adapters.device import computed_in
+from harness.adapters.device import computed_in, is_widened
 from harness.adapters.settings import Machine, Model
 
 from tests.adapters.test_tagger import fitted
@@ -31,7 +31,14 @@ def test_products_are_of_16_bits_where_the_processor_multiplies_those(
     monkeypatch: pytest.MonkeyPatch, dtype: str, instruction: str, expected: torch.dtype
 ) -> None:
     processor_with(monkeypatch, instruction)
-    assert computed_in(Model("m", dtype=dtype), Machine(device="cpu")) is expected
+    model, machine = Model("m", dtype=dtype), Machine(device="cpu")
+    assert computed_in(model, machine) is expected
+    assert is_widened(model, machine) is (f"torch.{dtype}" != str(expected))
+
+
+def test_where_torch_does_not_tell_nothing_is_widened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not is_widened(Model("m"), Machine(device="cpu"))
 
 
 def test_what_is_said_goes_before_what_the_processor_has(monkeypatch: pytest.MonkeyPatch) -> None:

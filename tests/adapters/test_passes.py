@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from harness.adapters.passes import passes
+import itertools
+
+import pytest
+from harness.adapters.passes import cost_of, passes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +16,7 @@ def sizes(lengths: list[int], room: int, rows: int | None = None) -> list[int]:
 
 @given(
     lengths=st.lists(st.integers(1, 60), max_size=40).map(lambda found: sorted(found, reverse=True)),
-    room=st.integers(1, 300),
+    room=st.integers(0, 300),
     rows=st.none() | st.integers(1, 10),
 )
 def test_every_row_is_read_once_and_no_pass_is_too_large(lengths: list[int], room: int, rows: int | None) -> None:
@@ -22,6 +25,28 @@ def test_every_row_is_read_once_and_no_pass_is_too_large(lengths: list[int], roo
     for one in found:
         assert len(one) == 1 or len(one) * lengths[one[0]] <= room
         assert len(one) <= (rows or len(one))
+
+
+@given(
+    lengths=st.lists(st.integers(1, 300), min_size=1, max_size=8).map(lambda found: sorted(found, reverse=True)),
+    room=st.integers(1, 1500),
+    rows=st.none() | st.integers(1, 4),
+)
+def test_no_other_cuts_cost_less(lengths: list[int], room: int, rows: int | None) -> None:
+    costs = []
+    for between in itertools.product([False, True], repeat=len(lengths) - 1):
+        cuts = [0, *(row + 1 for row, cut in enumerate(between) if cut), len(lengths)]
+        found = list(itertools.starmap(range, itertools.pairwise(cuts)))
+        allowed = (len(one) == 1 or (total(one, lengths) <= room and len(one) <= (rows or len(one))) for one in found)
+        if all(allowed):
+            costs.append(sum(cost_of(total(one, lengths), room) for one in found))
+    chosen = passes(lengths, room, rows)
+    assert sum(cost_of(total(one, lengths), room) for one in chosen) == pytest.approx(min(costs))
+
+
+def total(rows: range, lengths: list[int]) -> int:
+    """Subwords of a pass, padding included."""
+    return len(rows) * lengths[rows.start]
 
 
 def test_passes_of_rows_of_one_length_are_few_and_even() -> None:

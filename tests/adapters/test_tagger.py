@@ -12,7 +12,7 @@ import torch
 from harness.adapters import checkpoint
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.tagger import Tagger
-from harness.adapters.tagging import TagObjective, tagged_windows
+from harness.adapters.tagging import TagObjective, best_tags, tagged_windows
 from harness.adapters.training import Trainer
 
 from harness.contracts import Context
@@ -91,6 +91,17 @@ def test_batch_size_and_order_change_no_prediction(tiny_decoder: Path, tmp_path:
     again = made.predict([test[i] for i in shuffled])
     assert outputs[0] == outputs[1]
     assert [again[shuffled.index(i)] for i in range(40)] == outputs[0]
+
+
+def test_tagging_that_is_broken_off_leaves_the_weights_as_they_were(tiny_decoder: Path, tmp_path: Path) -> None:
+    made = fitted(tiny_decoder, tmp_path)
+    before = {name: p.clone() for name, p in made.model.named_parameters()}
+    found = best_tags(made.model, made.encoder, made.encoder.windows([s.words for s in words(corpus(9))]), 2)
+    next(found)
+    during = dict(made.model.named_parameters())
+    assert not all(torch.equal(before[name], during[name]) for name in before)
+    found.close()
+    assert all(torch.equal(before[name], p) for name, p in made.model.named_parameters())
 
 
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(tiny_decoder: Path, tmp_path: Path) -> None:

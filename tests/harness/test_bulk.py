@@ -131,6 +131,7 @@ def test_other_words_bytes_and_kinds_of_file_are_left_too(tmp_path: Path) -> Non
         other.write_bytes(content)
         assert score_columns(plain, other, Policy.STRICT) is None
     assert score_columns(plain, tmp_path / "none.conll", Policy.STRICT) is None
+    assert score_columns(tmp_path / ("a" * 300), plain, Policy.STRICT) is None
     os.mkfifo(tmp_path / "pipe")
     assert score_columns(plain, tmp_path / "pipe", Policy.STRICT) is None  # left unread
     assert score_columns(plain, plain, Policy.DISCARD) is None
