@@ -9,9 +9,8 @@ from typing import Literal
 
 import torch
 from harness.adapters.checkpoint import Trainable
-from harness.adapters.device import computed_in
 from harness.adapters.masks import unmask
-from harness.adapters.pretrained import load_pretrained, prepare
+from harness.adapters.pretrained import autocast_in, load_pretrained, prepare
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.subwords import Batch, SubwordEncoder
 from harness.adapters.weights import folder_of
@@ -59,17 +58,14 @@ def _pool(hidden_BLD: torch.Tensor, batch: Batch, pooling: str) -> torch.Tensor:
 def build_classifier(settings: TaggerSettings, tags: int) -> tuple[TokenClassifier, SubwordEncoder]:
     """Load the weights, remove the masks, add the adapters and the head. Draws from torch's global seed."""
     encoder = build_encoder(settings)
-    full = settings.train.method == "full"
-    folder, dtype = folder_of(settings.model), torch.float32 if full else None
-    backbone = load_pretrained(AutoModel, folder, settings.model, settings.machine, dtype)
+    folder = folder_of(settings.model)
+    backbone = load_pretrained(AutoModel, folder, settings.model, settings.machine, settings.train)
     if settings.unmask:
         unmask(backbone, settings.unmask)
     width = backbone.config.hidden_size
     backbone = prepare(backbone, settings.model, settings.train, settings.lora, settings.machine)
     model = TokenClassifier(backbone, width, tags, settings.pooling, settings.dropout)
-    computed = computed_in(settings.model, settings.machine)
-    if full and computed is not torch.float32:
-        model.autocast = computed
+    model.autocast = autocast_in(settings.model, settings.train, settings.machine)
     return model, encoder
 
 

@@ -18,9 +18,8 @@ from typing import Any
 
 import torch
 from harness.adapters.checkpoint import Trainable, load_trained
-from harness.adapters.device import computed_in
 from harness.adapters.generator_settings import InstructedSettings
-from harness.adapters.pretrained import load_pretrained, prepare
+from harness.adapters.pretrained import autocast_in, load_pretrained, prepare
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
@@ -49,13 +48,10 @@ class InstructModel(Trainable):
             )
         if settings.train.method == "head":
             raise CardError("train.method=head trains a tagger's head; this system has none: use lora or full.")
-        full = settings.train.method == "full"
-        dtype = torch.float32 if full else None
-        base = load_pretrained(AutoModelForCausalLM, folder, settings.model, settings.machine, dtype)
+        base = load_pretrained(AutoModelForCausalLM, folder, settings.model, settings.machine, settings.train)
         self.additive = base.config._attn_implementation != "sdpa"  # which takes masks of true and false
         self.language = prepare(base, settings.model, settings.train, settings.lora, settings.machine)
-        computed = computed_in(settings.model, settings.machine)
-        self.autocast = computed if full and computed is not torch.float32 else None
+        self.autocast = autocast_in(settings.model, settings.train, settings.machine)
 
 
 class InstructObjective:

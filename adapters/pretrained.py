@@ -14,10 +14,10 @@ from harness.adapters.settings import Lora, Machine, Model, Train
 from harness.errors import CardError
 
 
-def load_pretrained(kind: Any, folder: Path, model: Model, machine: Machine, dtype: torch.dtype | None = None) -> Any:
-    """The model in a folder, made by one of transformers' auto classes, in `dtype` or what it is computed in.
+def load_pretrained(kind: Any, folder: Path, model: Model, machine: Machine, train: Train | None = None) -> Any:
+    """The model in a folder, made by one of transformers' auto classes, in what it is computed in.
 
-    Raises CardError where it cannot be loaded.
+    Where all of it is to be trained, it is in float32, see `autocast_in`. Raises CardError where it cannot be loaded.
     """
     options: dict[str, Any] = {}
     if model.quantization == "nf4":
@@ -33,7 +33,7 @@ def load_pretrained(kind: Any, folder: Path, model: Model, machine: Machine, dty
     try:
         return kind.from_pretrained(
             folder,
-            dtype=dtype or computed_in(model, machine),
+            dtype=torch.float32 if train and train.method == "full" else computed_in(model, machine),
             attn_implementation=preferred if model.attention == "auto" else model.attention,
             use_safetensors=True,
             trust_remote_code=model.trust_remote_code,
@@ -41,6 +41,12 @@ def load_pretrained(kind: Any, folder: Path, model: Model, machine: Machine, dty
         )
     except (ValueError, OSError, ImportError, KeyError) as error:
         raise CardError(f"The model in {folder} cannot be loaded: {error}") from error
+
+
+def autocast_in(model: Model, train: Train, machine: Machine) -> torch.dtype | None:
+    """What a model whose float32 weights are all trained is computed in; None where it needs no autocast."""
+    computed = computed_in(model, machine)
+    return computed if train.method == "full" and computed is not torch.float32 else None
 
 
 def prepare(backbone: Any, model: Model, train: Train, lora: Lora, machine: Machine) -> Any:

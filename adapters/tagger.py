@@ -116,8 +116,7 @@ class Tagger(System):
 
         torch.manual_seed(self.context.seed)
         self.model, self.encoder = build_classifier(self.settings, len(self.tags))
-        self.device = training_device(self.settings.machine.device, self.settings.train)
-        self.model.to(self.device)
+        self.model.to(training_device(self.settings.machine.device, self.settings.train))
 
 
 def _count(model: torch.nn.Module) -> int:

@@ -83,7 +83,7 @@ def machine() -> str:
 
 
 def _device() -> str:
-    """The processor and, in front of it, the GPU; of processors that multiply numbers of 16 bits, how."""
+    """The GPU, if there is one, and the processor, with its units for products of 16 bits."""
     gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
     has = torch.cpu.get_capabilities()
     units = next((name for key, name in _UNITS.items() if has.get(key)), "")

@@ -119,24 +119,35 @@ def score_columns(gold: Path, pred: Path, policy: Policy) -> tuple[SplitScore, d
 
 def _read(path: Path, threads: ThreadPoolExecutor) -> Iterator[Piece | None]:
     """The pieces of a file, each of whole sentences and small enough for a processor's cache; None for what is odd."""
-    data = bytearray()
-    try:
-        if path.is_file() and path.suffix not in (".json", ".jsonl"):  # what is no file could be read but once
-            data = bytearray(path.stat().st_size + 1 + _LONGEST_TAG)
-            with path.open("rb") as stream:  # which reads on where one read gives less than all
-                size = stream.readinto(memoryview(data)[: -1 - _LONGEST_TAG])
-    except OSError:
+    data = _content(path)
+    if data is None:
         return iter([None])
-    if not data or not size or size + 1 + _LONGEST_TAG < len(data):
-        return iter([None])
-    if data[size - 1] != ord("\n"):
-        data[size] = ord("\n")
-        size += 1
+    size = len(data) - _LONGEST_TAG
     cuts = [0]
     while cuts[-1] < size:
         blank = data.find(b"\n\n", cuts[-1] + _PIECE)
         cuts.append(blank + 2 if blank >= 0 else size)
     return threads.map(lambda cut: _piece(data, *cut), pairwise(cuts))
+
+
+def _content(path: Path) -> bytearray | None:
+    """A file with the end of its last line, and zeros behind it, so that any tag can be read in eights."""
+    try:
+        if not path.is_file() or path.suffix in (".json", ".jsonl"):  # what is no file could be read but once
+            return None
+        size = path.stat().st_size
+        data = bytearray(size + 1 + _LONGEST_TAG)  # into which it is read: bytes would be copied for their longer end
+        with path.open("rb") as stream:
+            read = stream.readinto(memoryview(data)[:size])
+    except OSError:
+        return None
+    if not size or read != size:  # empty, or changing
+        return None
+    if data[size - 1] == ord("\n"):
+        del data[-1]
+    else:
+        data[size] = ord("\n")
+    return data
 
 
 def _piece(data: bytearray, first: int, after: int) -> Piece | None:
@@ -160,7 +171,7 @@ def _piece(data: bytearray, first: int, after: int) -> Piece | None:
         return None
     behind = (empty - np.arange(len(empty))) // (fields + 1)  # the word behind each empty line
     if not words:
-        return Piece(b"", 0, np.zeros(0, dtype=bool), behind[:0], behind[:0], ())
+        return Piece(b"", 0, ends[:0], at[:0], at[:0], ())
     first_W = np.zeros(words, dtype=bool)
     first_W[[0, *behind[behind < words]]] = True
     text = _words(bytes_, at_WF[:, ::fields], touching[np.diff(empty, prepend=-1) == 1])

@@ -102,6 +102,7 @@ def test_a_record_holds_what_is_needed_to_know_the_run(grid: Path) -> None:
     assert record["cost"]["trained_parameters"] > 0
     assert record["cost"]["memory_mib"] > 0
     assert record["environment"]["packages"]["torch"]
+    assert record["environment"]["processor"]
     assert record["data"]["test"]["sentences"] == 30
 
 
