@@ -207,8 +207,12 @@ def test_code_of_a_model_runs_only_when_the_user_asks_for_it(tmp_path: Path, har
     assert "--set model.trust_remote_code=true" in result.err
 
 
-def test_boards_are_rebuilt_from_the_store_alone(grid: Path, tmp_path: Path, harness: Harness) -> None:
+def test_boards_are_rebuilt_from_the_store_alone_whoever_draws_their_figures(
+    grid: Path, tmp_path: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert harness("leaderboard", "--runs", grid, "--out", tmp_path / "a").code == 0
+    monkeypatch.setattr("harness.pages.artist.MANY", 1)
+    monkeypatch.setattr("harness.pages.artist.usable_cores", lambda: [0, 1])
     assert harness("leaderboard", "--runs", grid, "--out", tmp_path / "b").code == 0
     written = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()]
     assert {path.suffix for path in written} == {".md", ".html", ".csv", ".json", ".tex", ".bib", ".svg", ".png"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from harness.board import Entry, entries, groups
 from harness.environment import rarely_collecting
 from harness.errors import UnknownName, UserError
 from harness.files import write_whole
+from harness.pages.artist import artist
 from harness.pages.bibtex import bibliography
 from harness.pages.content import Content, content
-from harness.pages.figures import Figure, figures
+from harness.pages.drawing import Figure, Map
+from harness.pages.figures import figures
 from harness.pages.files import as_lines, csv_text, latex_text
 from harness.pages.html import IndexLine, board_page, index_page
 from harness.pages.markdown import markdown
@@ -37,6 +39,16 @@ class BoardOptions:
     json: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A task's boards as they will be written: what they say, their lines, their figures section by section."""
+
+    boards: Mapping[str, Sequence[Entry]]
+    said: Content
+    lines: Mapping[str, Any]
+    figures: Sequence[Iterable[Figure]]
+
+
 @rarely_collecting()
 def write_boards(options: BoardOptions) -> None:
     """Write the boards of each task; print their paths, or the boards as JSON."""
@@ -50,8 +62,14 @@ def write_boards(options: BoardOptions) -> None:
     if options.data and not options.data.is_dir():
         raise UserError(f"--data {options.data} is no folder; it must be the one that holds the files of the tasks.")
     chosen = _matching(options.tasks, list(known))
-    boards = {task: entries(found) for task, found in known.items()}
-    written = {task: _write(task, known[task], boards[task], options) for task in chosen}
+    boards: dict[str, Mapping[str, Sequence[Entry]]] = {}
+    planned: dict[str, _Planned] = {}
+    with artist(sum(map(len, known.values())) if options.figures else 0) as draw:
+        for task, found in known.items():
+            boards[task] = entries(found)
+            if task in chosen:
+                planned[task] = _plan(task, boards[task], draw if options.figures else None)
+        written = {task: _write(plan, known[task], options) for task, plan in planned.items()}
     there = [task for task in known if (options.out / f"{task}.html").exists()]
     write_whole(options.out / "index.html", index_page([_index_line(task, boards[task]) for task in there]))
     if options.json:
@@ -68,29 +86,32 @@ def _matching(patterns: Sequence[str], known: Sequence[str]) -> list[str]:
     return [task for task in known if not patterns or any(fnmatch.fnmatch(task, pattern) for pattern in patterns)]
 
 
-def _write(
-    task: str, found: Sequence[tuple[Path, Record]], boards: Mapping[str, Sequence[Entry]], options: BoardOptions
-) -> Mapping[str, Any]:
-    """Write everything about a task; its board's lines."""
+def _plan(task: str, boards: Mapping[str, Sequence[Entry]], draw: Map | None) -> _Planned:
+    """Everything about a task that is to be written; its figures may still be being drawn."""
     letters = {signature: groups(board) for signature, board in boards.items()}
-    said, lines = content(task, boards, letters), as_lines(boards, letters)
-    drawn = figures(said) if options.figures else []
-    links = write_run_pages(found, boards, options.out, options.data) if options.run_pages else {}
-    _write_texts(options.out / task, said, drawn, lines, [record for _, record in found], links)
+    said = content(task, boards, letters)
+    return _Planned(boards, said, as_lines(boards, letters), figures(said, draw) if draw else [])
+
+
+def _write(plan: _Planned, found: Sequence[tuple[Path, Record]], options: BoardOptions) -> Mapping[str, Any]:
+    """Write everything about a task; its board's lines."""
+    links = write_run_pages(found, plan.boards, options.out, options.data) if options.run_pages else {}
+    drawn = [list(section) for section in plan.figures]
+    _write_texts(options.out / plan.said.task, plan, drawn, [record for _, record in found], links)
     for figure in (figure for section in drawn for figure in section):
         write_whole(options.out / figure.path("svg"), figure.svg)
         write_whole(options.out / figure.path("png"), figure.png)
-    return lines
+    return plan.lines
 
 
 def _write_texts(
     out: Path,
-    said: Content,
+    plan: _Planned,
     drawn: Sequence[Sequence[Figure]],
-    lines: Mapping[str, Any],
     records: Sequence[Record],
     links: Mapping[str, str],
 ) -> None:
+    said, lines = plan.said, plan.lines
     texts = {
         "md": markdown(said, drawn),
         "html": board_page(said, drawn, links),

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from harness.pages.content import Content
-from harness.pages.figures import Figure
+from harness.pages.drawing import Figure
 
 
 @dataclass(frozen=True, slots=True)

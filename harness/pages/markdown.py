@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from harness.pages.content import Content, Section, Table
-from harness.pages.figures import Figure
+from harness.pages.drawing import Figure
 
 
 def markdown(content: Content, figures: Sequence[Sequence[Figure]] = ()) -> str:
