@@ -30,7 +30,7 @@ from harness.spans import Span
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _LONGEST_TAG = 32  # bytes
 _PIECE = 2**20  # bytes of a file, at least
-_DOCUMENT = b"-DOCSTART-"
+_DOCUMENT = b"DOCSTART"  # in dashes, which are everywhere and take longer to look for
 _UNUSUAL_SPACES = tuple(  # what str.isspace knows beyond ASCII, and the byte-order mark
     chr(code).encode()
     for code in (0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF)
@@ -91,30 +91,38 @@ def score_columns(gold: Path, pred: Path, policy: Policy) -> tuple[SplitScore, d
     with ThreadPoolExecutor(2) as threads:
         pieces, others = _read(gold, threads), _read(pred, threads)  # both at once
         read, predicted = _columns(pieces), _columns(others)
-    if read is None or predicted is None or read.words != predicted.words:
-        return None
-    labels = sorted({*read.labels, *predicted.labels})
-    golds, preds = _spans(read, labels, policy), _spans(predicted, labels, policy)
-    changes = {f"repaired-{name}": count for name, count in sorted(golds.violations.items())}
-    sentences = len(read.begin_N)
-    digest = digest_of_gold(read.words, golds.start_S, golds.end_S, [labels[i] for i in golds.label_S.tolist()])
-    found_S = _same(golds, preds)  # of the gold's spans, which are predicted
-    hit_S = _same(preds, golds)  # of the predicted ones, which are right
-    by_sentence = [
-        np.bincount(read.sentence(starts), minlength=sentences)
-        for starts in (golds.start_S, preds.start_S, golds.start_S[found_S])
-    ]
+        if read is None or predicted is None or read.words != predicted.words:
+            return None
+        labels = sorted({*read.labels, *predicted.labels})
+        golds, preds = _spans(read, labels, policy), _spans(predicted, labels, policy)
+        digest = threads.submit(_digest, read, labels, golds)
+        found_S = _same(golds, preds)  # of the gold's spans, which are predicted
+        hit_S = _same(preds, golds)  # of the predicted ones, which are right
+        sentences = len(read.begin_N)
+        by_sentence = [
+            np.bincount(read.sentence(starts), minlength=sentences)
+            for starts in (golds.start_S, preds.start_S, golds.start_S[found_S])
+        ]
+        interval = threads.submit(interval_of_sums, np.stack(by_sentence, 1))
+        kinds = _errors(read, labels, golds, preds, found_S, hit_S)
+        score = _score(labels, golds, preds, found_S)
+        line = signature(gold.stem, digest.result(), policy)
+        found = summed(score, line, sentences, read.count, interval.result(), kinds, preds.violations)
+    return found, {f"repaired-{name}": count for name, count in sorted(golds.violations.items())}
+
+
+def _digest(read: Columns, labels: Sequence[str], golds: Spans) -> str:
+    return digest_of_gold(read.words, golds.start_S, golds.end_S, [labels[i] for i in golds.label_S.tolist()])
+
+
+def _score(labels: Sequence[str], golds: Spans, preds: Spans, found_S: Array) -> Score:
     by_label = [
         np.bincount(numbers, minlength=len(labels)).tolist()
         for numbers in (golds.label_S, preds.label_S, golds.label_S[found_S])
     ]
     counts = {label: Counts(*row) for label, row in zip(labels, zip(*by_label, strict=True), strict=True)}
     used = {label: one for label, one in counts.items() if one.gold or one.predicted}
-    score = Score(sum(used.values(), Counts()), used, _lengths(golds, preds, found_S))
-    kinds = _errors(read, labels, golds, preds, found_S, hit_S)
-    interval = interval_of_sums(np.stack(by_sentence, 1))
-    line = signature(gold.stem, digest, policy)
-    return summed(score, line, sentences, read.count, interval, kinds, preds.violations), changes
+    return Score(sum(used.values(), Counts()), used, _lengths(golds, preds, found_S))
 
 
 def _read(path: Path, threads: ThreadPoolExecutor) -> Iterator[Piece | None]:
@@ -160,21 +168,22 @@ def _piece(data: bytearray, first: int, after: int) -> Piece | None:
     code = bytes_[at]
     ends = code == 10
     lines, separators = (int(np.count_nonzero(which)) for which in (ends, (code == 32) | (code == 9)))
-    touching = np.flatnonzero(white & np.concatenate([[True], white[:-1]]))
-    empty = np.searchsorted(at, touching)  # white space behind white space: empty lines, or odd
+    empty = np.flatnonzero(np.diff(at, prepend=-1) == 1)  # white space behind white space: empty lines, or odd
     words = lines - len(empty)
     fields = separators // max(1, words)
     if fields * words != separators or lines + separators != len(at) or (words and not fields):
         return None
-    at_WF, ends_WF = (np.delete(of_all, empty).reshape(words, fields + 1) for of_all in (at, ends))
-    if not (ends[empty] & ends[empty - 1]).all() or not ends_WF[:, -1].all():
+    filled = np.ones(len(at), dtype=bool)
+    filled[empty] = False
+    at_WF = at.compress(filled).reshape(words, fields + 1)
+    if not (ends[empty] & ends[empty - 1]).all() or not (bytes_[at_WF[:, -1]] == 10).all():
         return None
     behind = (empty - np.arange(len(empty))) // (fields + 1)  # the word behind each empty line
     if not words:
         return Piece(b"", 0, ends[:0], at[:0], at[:0], ())
     first_W = np.zeros(words, dtype=bool)
     first_W[[0, *behind[behind < words]]] = True
-    text = _words(bytes_, at_WF[:, ::fields], touching[np.diff(empty, prepend=-1) == 1])
+    text = _words(bytes_, at_WF[:, ::fields], at[empty[np.diff(empty, prepend=-1) == 1]])
     tags = _tags(data, first, at_WF[:, -2:] + [1, 0])
     return tags and Piece(text + b"\n" * (not white[-2:].all()), fields, first_W, *tags)
 
@@ -197,7 +206,7 @@ def _words(bytes_: Array, cuts_W2: Array, surplus: Array) -> bytes:
     is_kept[::2] = True
     kept = np.repeat(is_kept, sizes)
     kept[surplus] = False
-    text: bytes = bytes_[kept].tobytes()
+    text: bytes = bytes_.compress(kept).tobytes()  # in two thirds of an index's time
     return text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -74,9 +74,8 @@ def _bootstrap(
     Units with the same counts in all tables are drawn as one kind: that changes no chance, and there are few kinds.
     """
     units = len(tables[0])
-    rows = np.ascontiguousarray(np.concatenate(tables, axis=1))
-    whole = rows.view(np.dtype((np.void, rows.strides[0])))[:, 0]
-    _, examples, sizes = np.unique(whole, return_index=True, return_counts=True)
+    rows = np.concatenate(tables, axis=1)
+    _, examples, sizes = np.unique(_as_values(rows), return_index=True, return_counts=True)
     kinds = rows[examples]
     of_kinds = np.split(kinds, len(tables), axis=1)
     generator = np.random.default_rng(seed)
@@ -88,6 +87,16 @@ def _bootstrap(
     tail = (1 - level) / 2
     low, high = np.quantile(found, [tail, 1 - tail])
     return Spread(float(low), float(high), float(found.std()))
+
+
+def _as_values(rows: Sums) -> np.ndarray[Any, Any]:
+    """A value for each row, equal where rows are, in the order of their bytes: numbers where eight bytes hold a row."""
+    if rows.max(initial=0) < 256:  # as little-endian, whatever the size, their bytes are in the same order
+        rows = rows.astype(np.uint8)
+        if rows.shape[1] <= 8:
+            return np.pad(rows, ((0, 0), (0, 8 - rows.shape[1]))).view(">u8")[:, 0].astype(np.uint64)
+    rows = np.ascontiguousarray(rows)
+    return rows.view(np.dtype((np.void, rows.strides[0])))[:, 0]
 
 
 def mean_f1(tables: Sequence[Sums], draws: Table) -> Table:
