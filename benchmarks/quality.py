@@ -1,8 +1,9 @@
 """Whole trainings of ours, the straightforward stack and the paper's loop: F1 over seeds, minutes, memory.
 
-python -m benchmarks.quality --task tsa-md --data DIR [--seeds 4] [--only NAME ...]
+python -m benchmarks.quality --task tsa-md --data DIR [--seeds 120 121 122] [--only NAME ...] [--kept FILE]
 
-As many trainings go on at once as there are cores, each on one of its own, as the runs of a grid do.
+As many trainings go on at once as there are cores, each on one of its own, as the runs of a grid do. FILE keeps what
+came of each, a line of JSON: the same command goes on where it was stopped, and several commands can fill one table.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
@@ -22,6 +23,7 @@ from harness.adapters.classifier import build_encoder
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.tagger import Tagger
 from harness.adapters.training import duration
+from scipy.stats import ttest_ind
 
 from benchmarks.contenders import OPPONENTS, OURS, SEED, windows_of
 from benchmarks.processes import begin_on, last_line
@@ -51,23 +53,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", default="tsa-md")
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[SEED, SEED + 1, SEED + 2])
     parser.add_argument("--only", nargs="*", choices=(OURS, *OPPONENTS), default=[OURS, *OPPONENTS])
-    parser.add_argument("--seed", type=int, help=argparse.SUPPRESS)  # trains one, in this process
+    parser.add_argument("--kept", type=Path)
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # trains the first, in this process
     asked = parser.parse_args()
-    if asked.seed:
+    if asked.here:
         quiet_libraries()
         settings = settings_of(resolve_system("smollm2-unmask-0000"))
-        found = train(asked.only[0], settings, load_dataset(task_card(asked.task), asked.data), asked.seed)
-        print(json.dumps([found.f1, found.minutes, found.memory]))
+        found = train(asked.only[0], settings, load_dataset(task_card(asked.task), asked.data), asked.seeds[0])
+        print(json.dumps(asdict(found)))
         return
-    jobs = [(name, SEED + number) for number in range(asked.seeds) for name in asked.only]
+    done = _kept(asked.kept)
+    jobs = [(name, seed) for seed in asked.seeds for name in asked.only if (name, seed) not in done]
     cores: SimpleQueue[int] = SimpleQueue()
     for core in usable_cores():
         cores.put(core)
     with ThreadPoolExecutor(len(usable_cores())) as pool:
-        done = list(pool.map(lambda job: _alone(*job, asked.task, asked.data, cores), jobs))
-    _write(asked.task, asked.seeds, {name: done[i :: len(asked.only)] for i, name in enumerate(asked.only)})
+        for job, found in zip(jobs, pool.map(lambda job: _alone(*job, asked, cores), jobs), strict=True):
+            done[job] = found
+    _write(asked.task, {name: [done[name, seed] for seed in asked.seeds] for name in asked.only})
 
 
 def train(name: str, settings: TaggerSettings, dataset: Dataset, seed: int) -> Found:
@@ -94,16 +99,28 @@ def train(name: str, settings: TaggerSettings, dataset: Dataset, seed: int) -> F
     return Found(_f1(test, predicted), seconds / 60, peak_memory()["memory_mib"])
 
 
-def _alone(name: str, seed: int, task: str, data: Path | None, cores: SimpleQueue[int]) -> Found:
+def _kept(path: Path | None) -> dict[tuple[str, int], Found]:
+    """What came of the trainings that a file has, by contender and seed."""
+    if not path or not path.exists():
+        return {}
+    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return {(row.pop("name"), row.pop("seed")): Found(**row) for row in rows}
+
+
+def _alone(name: str, seed: int, asked: argparse.Namespace, cores: SimpleQueue[int]) -> Found:
     """Train in a process of its own."""
-    arguments = ["benchmarks.quality", "--task", task, "--only", name, "--seed", str(seed)]
+    arguments = ["benchmarks.quality", "--task", asked.task, "--only", name, "--seeds", str(seed), "--here"]
     core = cores.get()
     try:
-        line = last_line(begin_on([core], [*arguments, *(["--data", str(data)] if data else [])], name == OURS))
+        data = ["--data", str(asked.data)] if asked.data else []
+        found = Found(**json.loads(last_line(begin_on([core], [*arguments, *data], name == OURS))))
     finally:
         cores.put(core)
-    found = Found(*json.loads(line))
-    print(name, seed, found, flush=True)
+    line = json.dumps({"name": name, "seed": seed, **asdict(found)})
+    print(line, flush=True)
+    if asked.kept:
+        with asked.kept.open("a", encoding="utf-8") as kept:
+            kept.write(line + "\n")
     return found
 
 
@@ -115,20 +132,24 @@ def _f1(test: Sequence[Labeled], predicted: Sequence[Sequence[str]]) -> float:
     return 100 * score(rows).micro.f1
 
 
-def _write(task: str, seeds: int, found: dict[str, list[Found]]) -> None:
+def _write(task: str, found: dict[str, list[Found]]) -> None:
+    seeds = len(next(iter(found.values())))
     text = (
         f"SmolLM2-135M, causal, LoRA r 16 on all linear layers, trained to the end of the preset with {seeds} seeds, "
-        f"{len(usable_cores())} trainings at once, each in a process of its own on one core. F1 on test, mean and "
-        "standard deviation over seeds; minutes from loading the weights to the last update, compiling included where "
-        "`auto` does it; peak memory."
+        "each in a process of its own on one core, a training on every core. F1 on test, mean and standard deviation "
+        "over seeds, and Welch's p for its difference to ours; the median of the minutes from loading the weights to "
+        "the last update, compiling included where `auto` does it; peak memory."
     )
+    ours = [run.f1 for run in found.get(OURS, [])]
     rows = []
     for name, runs in found.items():
         scores = [run.f1 for run in runs]
         deviation = f" ± {statistics.stdev(scores):.2f}" if len(scores) > 1 else ""
         minutes, memory = (statistics.median(getattr(run, fact) for run in runs) for fact in ("minutes", "memory"))
-        rows.append([name, f"{statistics.mean(scores):.2f}{deviation}", f"{minutes:.1f}", f"{memory:,.0f}"])
-    write(f"quality-{task}", f"Whole trainings on {task}", text, ["", "F1", "minutes", "peak MiB"], rows)
+        told = name != OURS and len(ours) > 1 and len(scores) > 1
+        p = f"{ttest_ind(ours, scores, equal_var=False).pvalue:.2f}" if told else ""
+        rows.append([name, f"{statistics.mean(scores):.2f}{deviation}", p, f"{minutes:.1f}", f"{memory:,.0f}"])
+    write(f"quality-{task}", f"Whole trainings on {task}", text, ["", "F1", "p", "minutes", "peak MiB"], rows)
 
 
 if __name__ == "__main__":
