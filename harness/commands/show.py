@@ -6,15 +6,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.commands.tables import columns
 from harness.errors import UnknownName, UserError
 from harness.registry import card_paths
 from harness.settings import parse_overrides, read_toml
-from harness.store import Store, read_record
 from harness.system import known_systems, refuse_unused, resolve_system, system_names
 from harness.task import task_card
+
+if TYPE_CHECKING:
+    from harness.store import Store
 
 THINGS = ("systems", "tasks", "runs")
 
@@ -61,7 +63,7 @@ def _tasks() -> list[dict[str, Any]]:
 
 def _runs(runs: Path) -> list[dict[str, Any]]:
     """The runs, and behind them those that failed."""
-    store = Store(runs)
+    store = _store(runs)
     found = [
         {
             "run": str(folder.relative_to(store.root)),
@@ -96,7 +98,9 @@ def show_thing(name: str, runs: Path, preset: str, pairs: Sequence[str], as_json
     if name in card_paths("task") or (name.endswith(".toml") and "reader" in read_toml(Path(name))):
         values = asdict(task_card(name, overrides))
     elif _is_run(name, runs):
-        values = asdict(read_record(Store(runs).find(name)))
+        from harness.store import read_record
+
+        values = asdict(read_record(_store(runs).find(name)))
     else:
         system = resolve_system(name, preset, overrides)
         refuse_unused(overrides, preset, [system])
@@ -116,8 +120,14 @@ def _is_run(name: str, runs: Path) -> bool:
     try:
         system_names(name)
     except UserError:
-        return any(name in str(folder.relative_to(runs)) for folder in Store(runs).folders())
+        return any(name in str(folder.relative_to(runs)) for folder in _store(runs).folders())
     return False
+
+
+def _store(runs: Path) -> Store:
+    from harness.store import Store  # numpy and all, which listing systems and tasks can do without
+
+    return Store(runs)
 
 
 def _outline(values: dict[str, Any], indent: str = "") -> list[str]:
