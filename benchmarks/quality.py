@@ -1,9 +1,9 @@
 """Whole trainings of ours, the straightforward stack and the paper's loop: F1 over seeds, minutes, memory.
 
-python -m benchmarks.quality --task tsa-md --data DIR [--seeds 120 121 122] [--only NAME ...] [--kept FILE]
+python -m benchmarks.quality --task tsa-md --data DIR [--seeds 4] [--only NAME ...] [--kept FILE]
 
 As many trainings go on at once as there are cores, each on one of its own, as the runs of a grid do. FILE keeps what
-came of each, a line of JSON: the same command goes on where it was stopped, and several commands can fill one table.
+came of each, a line of JSON, so that a command goes on from there, and can add seeds.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from harness.adapters.tagger import Tagger
 from harness.adapters.training import duration
 from scipy.stats import ttest_ind
 
-from benchmarks.contenders import OPPONENTS, OURS, SEED, windows_of
+from benchmarks.contenders import OPPONENTS, OURS, windows_of
 from benchmarks.processes import begin_on, last_line
 from benchmarks.tables import context_of, write
 from harness.commands.quiet import quiet_libraries
 from harness.dataset import Dataset, load_dataset
 from harness.decode import decode_tags
-from harness.environment import peak_memory, usable_cores
+from harness.environment import peak_memory, processor, usable_cores
+from harness.grid import seeds_of
 from harness.schemes import tags_of
 from harness.scoring import row_of, score
 from harness.spans import Labeled
@@ -53,8 +54,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", default="tsa-md")
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[SEED, SEED + 1, SEED + 2])
-    parser.add_argument("--only", nargs="*", choices=(OURS, *OPPONENTS), default=[OURS, *OPPONENTS])
+    parser.add_argument("--seeds", type=seeds_of, default="4", help="A number of seeds, or a list: 120,121.")
+    parser.add_argument("--only", nargs="+", choices=(OURS, *OPPONENTS), default=[OURS, *OPPONENTS])
     parser.add_argument("--kept", type=Path)
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # trains the first, in this process
     asked = parser.parse_args()
@@ -64,7 +65,7 @@ def main() -> None:
         found = train(asked.only[0], settings, load_dataset(task_card(asked.task), asked.data), asked.seeds[0])
         print(json.dumps(asdict(found)))
         return
-    done = _kept(asked.kept)
+    done = _kept(asked.kept, asked.task)
     jobs = [(name, seed) for seed in asked.seeds for name in asked.only if (name, seed) not in done]
     cores: SimpleQueue[int] = SimpleQueue()
     for core in usable_cores():
@@ -99,24 +100,30 @@ def train(name: str, settings: TaggerSettings, dataset: Dataset, seed: int) -> F
     return Found(_f1(test, predicted), seconds / 60, peak_memory()["memory_mib"])
 
 
-def _kept(path: Path | None) -> dict[tuple[str, int], Found]:
-    """What came of the trainings that a file has, by contender and seed."""
-    if not path or not path.exists():
+def _kept(path: Path | None, task: str) -> dict[tuple[str, int], Found]:
+    """What came of the trainings on a task and this processor that a file has, by contender and seed."""
+    if not path:
         return {}
-    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    return {(row.pop("name"), row.pop("seed")): Found(**row) for row in rows}
+    path.open("a").close()  # a file that cannot be written shows before hours of training
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {
+        (row["name"], row["seed"]): Found(**row["found"])
+        for row in rows
+        if (row["task"], row["processor"]) == (task, processor())
+    }
 
 
 def _alone(name: str, seed: int, asked: argparse.Namespace, cores: SimpleQueue[int]) -> Found:
     """Train in a process of its own."""
-    arguments = ["benchmarks.quality", "--task", asked.task, "--only", name, "--seeds", str(seed), "--here"]
+    arguments = ["benchmarks.quality", "--task", asked.task, "--only", name, "--seeds", f"{seed},", "--here"]
     core = cores.get()
     try:
         data = ["--data", str(asked.data)] if asked.data else []
         found = Found(**json.loads(last_line(begin_on([core], [*arguments, *data], name == OURS))))
     finally:
         cores.put(core)
-    line = json.dumps({"name": name, "seed": seed, **asdict(found)})
+    run = {"task": asked.task, "processor": processor(), "name": name, "seed": seed}
+    line = json.dumps({**run, "found": asdict(found)})
     print(line, flush=True)
     if asked.kept:
         with asked.kept.open("a", encoding="utf-8") as kept:
@@ -136,9 +143,9 @@ def _write(task: str, found: dict[str, list[Found]]) -> None:
     seeds = len(next(iter(found.values())))
     text = (
         f"SmolLM2-135M, causal, LoRA r 16 on all linear layers, trained to the end of the preset with {seeds} seeds, "
-        "each in a process of its own on one core, a training on every core. F1 on test, mean and standard deviation "
-        "over seeds, and Welch's p for its difference to ours; the median of the minutes from loading the weights to "
-        "the last update, compiling included where `auto` does it; peak memory."
+        "each in a process of its own on one core, as many at once as there are cores. F1 on test, mean and standard "
+        "deviation over seeds, and Welch's p for its difference to ours; the median of the minutes from loading the "
+        "weights to the last update, compiling included where `auto` does it; peak memory."
     )
     ours = [run.f1 for run in found.get(OURS, [])]
     rows = []
@@ -146,8 +153,8 @@ def _write(task: str, found: dict[str, list[Found]]) -> None:
         scores = [run.f1 for run in runs]
         deviation = f" ± {statistics.stdev(scores):.2f}" if len(scores) > 1 else ""
         minutes, memory = (statistics.median(getattr(run, fact) for run in runs) for fact in ("minutes", "memory"))
-        told = name != OURS and len(ours) > 1 and len(scores) > 1
-        p = f"{ttest_ind(ours, scores, equal_var=False).pvalue:.2f}" if told else ""
+        comparable = name != OURS and len(ours) > 1 and len(scores) > 1
+        p = f"{ttest_ind(ours, scores, equal_var=False).pvalue:.2f}" if comparable else ""
         rows.append([name, f"{statistics.mean(scores):.2f}{deviation}", p, f"{minutes:.1f}", f"{memory:,.0f}"])
     write(f"quality-{task}", f"Whole trainings on {task}", text, ["", "F1", "p", "minutes", "peak MiB"], rows)
 

@@ -91,11 +91,11 @@ def _bootstrap(
 
 def _as_values(rows: Sums) -> np.ndarray[Any, Any]:
     """A value for each row, equal where rows are, in the order of their bytes: numbers where eight bytes hold a row."""
-    if rows.max(initial=0) < 256:  # as little-endian, whatever the size, their bytes are in the same order
+    rows = np.ascontiguousarray(rows)
+    if rows.max(initial=0) < 256:  # then the low bytes alone, one a number, sort as all eight of each do
         rows = rows.astype(np.uint8)
         if rows.shape[1] <= 8:
             return np.pad(rows, ((0, 0), (0, 8 - rows.shape[1]))).view(">u8")[:, 0].astype(np.uint64)
-    rows = np.ascontiguousarray(rows)
     return rows.view(np.dtype((np.void, rows.strides[0])))[:, 0]
 
 

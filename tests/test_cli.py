@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,18 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "leaderboard" in done.stdout
     assert done.stderr.strip() == "[]"
+
+
+def test_listing_systems_does_without_what_runs_need() -> None:
+    code = (
+        "import sys; sys.argv = ['harness', 'ls', 'systems']\n"
+        "from harness.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print('numpy' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "gazetteer" in done.stdout
+    assert done.stderr.strip() == "False"
 
 
 def test_every_command_explains_itself(harness: Harness) -> None:
@@ -211,9 +224,18 @@ def test_boards_are_rebuilt_from_the_store_alone_whoever_draws_their_figures(
     grid: Path, tmp_path: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert harness("leaderboard", "--runs", grid, "--out", tmp_path / "a").code == 0
-    monkeypatch.setattr("harness.pages.artist.MANY", 1)
+    asked = []
+
+    class Counted(ProcessPoolExecutor):
+        def map(self, *arguments: Any, **options: Any) -> Any:
+            asked.append(arguments)
+            return super().map(*arguments, **options)
+
+    monkeypatch.setattr("harness.pages.artist.ProcessPoolExecutor", Counted)
+    monkeypatch.setattr("harness.pages.artist.RUNS_WORTH_A_PROCESS", 1)
     monkeypatch.setattr("harness.pages.artist.usable_cores", lambda: [0, 1])
     assert harness("leaderboard", "--runs", grid, "--out", tmp_path / "b").code == 0
+    assert asked
     written = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()]
     assert {path.suffix for path in written} == {".md", ".html", ".csv", ".json", ".tex", ".bib", ".svg", ".png"}
     for path in written:

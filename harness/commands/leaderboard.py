@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,12 @@ class BoardOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """A task's boards as they will be written: what they say, their lines, their figures section by section."""
+    """A task's boards as they will be written. `figures` are those of each section, and can be read once."""
 
     boards: Mapping[str, Sequence[Entry]]
     said: Content
     lines: Mapping[str, Any]
-    figures: Sequence[Iterable[Figure]]
+    figures: Sequence[Iterator[Figure]]
 
 
 @rarely_collecting()
@@ -64,11 +65,12 @@ def write_boards(options: BoardOptions) -> None:
     chosen = _matching(options.tasks, list(known))
     boards: dict[str, Mapping[str, Sequence[Entry]]] = {}
     planned: dict[str, _Planned] = {}
-    with artist(sum(map(len, known.values())) if options.figures else 0) as draw:
+    runs = sum(map(len, known.values()))
+    with artist(runs) if options.figures else nullcontext() as draw:
         for task, found in known.items():
             boards[task] = entries(found)
             if task in chosen:
-                planned[task] = _plan(task, boards[task], draw if options.figures else None)
+                planned[task] = _plan(task, boards[task], draw)
         written = {task: _write(plan, known[task], options) for task, plan in planned.items()}
     there = [task for task in known if (options.out / f"{task}.html").exists()]
     write_whole(options.out / "index.html", index_page([_index_line(task, boards[task]) for task in there]))

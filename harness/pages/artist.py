@@ -7,32 +7,50 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 
 from harness.environment import usable_cores
+from harness.errors import UserError
 from harness.pages.drawing import Map
 
-MANY = 500  # runs: what reads fewer draws its figures sooner than a process starts
+RUNS_WORTH_A_PROCESS = 500  # boards of fewer have their figures drawn sooner than a process starts
 
 
 @contextmanager
-def artist(runs: int) -> Iterator[Map]:
-    """What `figures` draws with while the boards of that many runs are made: a process, if there is a core for it."""
-    if runs < MANY or len(usable_cores()) == 1:
+def artist(count: int) -> Iterator[Map]:
+    """What `figures` draws with while the boards of that many runs are made: a process, if there is a core for it.
+
+    Raises UserError where the process is ended from outside.
+    """
+    if count < RUNS_WORTH_A_PROCESS or len(usable_cores()) == 1:
         yield map
         return
     pool = ProcessPoolExecutor(1, get_context("spawn"), _begin)
     try:
-        pool.submit(_prepare)  # while records are read
+        with _deaf():
+            pool.submit(_prepare)  # while sums are read and drawn from
         yield pool.map
+    except BrokenProcessPool as error:
+        raise UserError(
+            "The process that draws the figures was ended, perhaps for lack of memory; --no-figures does without."
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started inside leave Ctrl-C to the one that was asked."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _begin() -> None:
-    """Leave Ctrl-C to the process that was asked, and end with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

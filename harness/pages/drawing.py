@@ -6,7 +6,7 @@ import io
 import math
 import re
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -30,14 +30,14 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A figure that is yet to be drawn: a function of plain numbers, so that any process can do it."""
+    """A figure that is yet to be drawn. `draw` is a partial of a function below, which another process can be sent."""
 
     name: str
     title: str
     draw: Callable[[], Any]
 
 
-Map: TypeAlias = Callable[[Callable[[Plot], Figure], Sequence[Plot]], Iterable[Figure]]  # as the builtin
+Map: TypeAlias = Callable[[Callable[[Plot], Figure], Sequence[Plot]], Iterator[Figure]]  # as the builtin
 
 
 def masks(order: Sequence[str], by_split: Mapping[str, Sequence[Sequence[float]]]) -> Any:
@@ -72,12 +72,12 @@ def gains(of_groups: Sequence[tuple[float, float]]) -> Any:
     return figure
 
 
-def cost(points: list[tuple[float, float, str]]) -> Any:
+def cost(systems: Sequence[tuple[float, float, str]]) -> Any:
     """F1 over seconds, of titles; the line joins the systems that none beats in both."""
     from matplotlib.ticker import NullFormatter
 
     figure, axes = _axes(6.4, 3.6)
-    points.sort(key=lambda point: (point[0], -point[1]))  # of the same cost, only the best can be ahead
+    points = sorted(systems, key=lambda point: (point[0], -point[1]))  # of the same cost, only the best can be ahead
     best = -math.inf
     front = []
     for seconds, f1, title in points:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,8 +16,8 @@ _LINES = 8  # systems of a figure with a line each
 _STRIP = (20, 12)  # systems and labels of the heat strip
 
 
-def figures(content: Content, apply: Map = map) -> list[Iterable[Figure]]:
-    """The figures of each section of a board that has something to draw, drawn by `apply`."""
+def figures(content: Content, apply: Map = map) -> list[Iterator[Figure]]:
+    """The figures of each section of a board that has something to draw, by `apply`; each section's are read once."""
     found = []
     for number, section in enumerate(content.sections, 1):
         name = content.task if number == 1 else f"{content.task}-{number}"
@@ -46,7 +46,7 @@ def _wanted(section: Section) -> Iterator[tuple[str, str, Callable[[], Any]]]:
 
 
 def _by_split(grid: MaskGrid) -> dict[str, list[list[float]]]:
-    """F1 of every configuration in Gray-code order, one a seed."""
+    """F1 of every configuration in Gray-code order, on both splits, one a seed."""
     entries = [grid.entries[bits] for bits in grid.gray()]
     return {"test": [one.f1s for one in entries], "validation": [one.validation_f1s for one in entries]}
 
@@ -57,7 +57,7 @@ def _seconds(entry: Entry) -> float:
 
 
 def _of_cues(board: Sequence[Entry], cues: Sequence[str]) -> Callable[[], Any]:
-    """F1 from cues far to the left, over the mention, to cues far to the right."""
+    """What draws F1 from cues far to the left, over the mention, to cues far to the right."""
     sides = [name.removeprefix("cue-distance:").split() for name in cues]
     ordered = sorted(sides, key=lambda side: (1 if side[0] == "right" else -1) * int(side[1].split("-")[0]))
     lines = [
@@ -75,7 +75,7 @@ def _spread_out(board: Sequence[Entry]) -> Sequence[Entry]:
 
 
 def _of_labels(board: Sequence[Entry]) -> Callable[[], Any]:
-    """F1 of the first systems and the most frequent labels."""
+    """What draws F1 of the first systems and the most frequent labels."""
     systems, most = _STRIP
     gold = board[0].first.scores["test"].labels
     names = sorted(gold, key=lambda name: -gold[name]["gold"])[:most]

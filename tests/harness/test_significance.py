@@ -16,6 +16,17 @@ from harness.scoring import Counts, Row
 from harness.significance import exchanges_for, holm, mean_table, randomization_tests, rank_groups
 
 
+@given(st.sampled_from([3, 6, 9]), st.integers(1, 400), st.integers(0, 2**32 - 1))
+def test_rows_are_told_apart_in_the_order_of_their_bytes(columns: int, most: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    rows = generator.integers(0, most, (50, columns))[generator.integers(0, 50, 120)]
+    whole = rows.view(np.dtype((np.void, rows.strides[0])))[:, 0]
+    for given_rows in (rows, np.asfortranarray(rows)):
+        found = np.unique(intervals._as_values(given_rows), return_index=True, return_counts=True)[1:]
+        for mine, right in zip(found, np.unique(whole, return_index=True, return_counts=True)[1:], strict=True):
+            assert np.array_equal(mine, right)
+
+
 def system(generator: np.random.Generator, gold: np.ndarray, recall: float, noise: float) -> np.ndarray:
     """Counts of a system that finds each gold span with probability `recall`, and adds some."""
     matched = generator.binomial(gold, recall)
