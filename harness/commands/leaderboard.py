@@ -53,7 +53,12 @@ class _Planned:
 @rarely_collecting()
 def write_boards(options: BoardOptions) -> None:
     """Write the boards of each task; print their paths, or the boards as JSON."""
-    known = Store(options.runs).by_task()
+    store = Store(options.runs)
+    with artist(len(store.folders())) if options.figures else nullcontext() as draw:
+        _write_boards(options, store.by_task(), draw)
+
+
+def _write_boards(options: BoardOptions, known: Mapping[str, Sequence[tuple[Path, Record]]], draw: Map | None) -> None:
     if not known:
         raise UserError(
             f"The store {options.runs} has no finished run yet; harness run fills it, --runs DIR names another."
@@ -65,13 +70,11 @@ def write_boards(options: BoardOptions) -> None:
     chosen = _matching(options.tasks, list(known))
     boards: dict[str, Mapping[str, Sequence[Entry]]] = {}
     planned: dict[str, _Planned] = {}
-    runs = sum(map(len, known.values()))
-    with artist(runs) if options.figures else nullcontext() as draw:
-        for task, found in known.items():
-            boards[task] = entries(found)
-            if task in chosen:
-                planned[task] = _plan(task, boards[task], draw)
-        written = {task: _write(plan, known[task], options) for task, plan in planned.items()}
+    for task, found in known.items():
+        boards[task] = entries(found)
+        if task in chosen:
+            planned[task] = _plan(task, boards[task], draw)
+    written = {task: _write(plan, known[task], options) for task, plan in planned.items()}
     there = [task for task in known if (options.out / f"{task}.html").exists()]
     write_whole(options.out / "index.html", index_page([_index_line(task, boards[task]) for task in there]))
     if options.json:

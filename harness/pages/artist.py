@@ -11,6 +11,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 
+from threadpoolctl import threadpool_limits
+
 from harness.environment import usable_cores
 from harness.errors import UserError
 from harness.pages.drawing import Map
@@ -30,8 +32,9 @@ def artist(count: int) -> Iterator[Map]:
     pool = ProcessPoolExecutor(1, get_context("spawn"), _begin)
     try:
         with _deaf():
-            pool.submit(_prepare)  # while sums are read and drawn from
-        yield pool.map
+            pool.submit(_prepare)  # while records are read
+        with threadpool_limits(len(usable_cores()) - 1, "blas"):  # whose threads wait busily, on the artist's core too
+            yield pool.map
     except BrokenProcessPool as error:
         raise UserError(
             "The process that draws the figures was ended, perhaps for lack of memory; --no-figures does without."
