@@ -143,9 +143,9 @@ def _write(task: str, found: dict[str, list[Found]]) -> None:
     seeds = len(next(iter(found.values())))
     text = (
         f"SmolLM2-135M, causal, LoRA r 16 on all linear layers, trained to the end of the preset with {seeds} seeds, "
-        "each in a process of its own on one core, as many at once as there are cores. F1 on test, mean and standard "
-        "deviation over seeds, and Welch's p for its difference to ours; the median of the minutes from loading the "
-        "weights to the last update, compiling included where `auto` does it; peak memory."
+        "each in a process of its own on one core. F1 on test, mean and standard deviation over seeds, and Welch's p "
+        "for its difference to ours; medians of the minutes from loading the weights to the last update, compiling "
+        "included where `auto` does it, and of peak memory."
     )
     ours = [run.f1 for run in found.get(OURS, [])]
     rows = []

@@ -36,28 +36,22 @@ def markdown_board(runs: Path, harness: Harness, task: str = "lookright") -> str
     return (runs / "boards" / f"{task}.md").read_text(encoding="utf-8")
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "shown", "unneeded"),
+    [(["--help"], "leaderboard", HEAVY), (["ls", "systems"], "gazetteer", ["numpy"])],
+)
+def test_commands_import_nothing_heavy_that_they_do_not_need(
+    arguments: list[str], shown: str, unneeded: list[str]
+) -> None:
     code = (
-        "import sys; sys.argv = ['harness', '--help']\n"
+        f"import sys; sys.argv = {['harness', *arguments]}\n"
         "from harness.cli import main\n"
         "try: main()\nexcept SystemExit: pass\n"
-        f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+        f"print([name for name in {unneeded} if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "leaderboard" in done.stdout
+    assert shown in done.stdout
     assert done.stderr.strip() == "[]"
-
-
-def test_listing_systems_does_without_what_runs_need() -> None:
-    code = (
-        "import sys; sys.argv = ['harness', 'ls', 'systems']\n"
-        "from harness.cli import main\n"
-        "try: main()\nexcept SystemExit: pass\n"
-        "print('numpy' in sys.modules, file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "gazetteer" in done.stdout
-    assert done.stderr.strip() == "False"
 
 
 def test_every_command_explains_itself(harness: Harness) -> None:

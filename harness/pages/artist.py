@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from importlib import import_module
 from multiprocessing import get_context, parent_process
 
 from threadpoolctl import threadpool_limits
@@ -64,6 +65,5 @@ def _end_with_parent() -> None:
 
 
 def _prepare() -> None:
-    import matplotlib.backends.backend_agg
-    import matplotlib.backends.backend_svg
-    import matplotlib.figure  # noqa: F401
+    for name in ("figure", "backends.backend_agg", "backends.backend_svg"):
+        import_module(f"matplotlib.{name}")
