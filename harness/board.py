@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -109,7 +109,7 @@ class Entry:
         return statistics.fmean(values) if values and None not in values else None
 
 
-def entries(found: Sequence[tuple[Path, Record]]) -> dict[str, list[Entry]]:
+def entries(found: Iterable[tuple[Path, Record]]) -> dict[str, list[Entry]]:
     """The lines of a task's board, from all its runs, by signature, whole data first, each list best first.
 
     The same sentences in other documents are no pairs: they get a board of their own, named by its units.

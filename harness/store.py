@@ -19,9 +19,10 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -176,25 +177,21 @@ class Store:
         if all(path.name == "result" for path in folder.glob("*")):
             self.drop_work(key)
 
-    def folders(self) -> list[Path]:
-        """The folders of all runs."""
-        return sorted(path.parent for path in self.root.glob(f"[!.]*/*/*/seed-*/{RECORD}"))
+    def folders(self, task: str = "") -> list[Path]:
+        """The folders of all runs, or of those of one task."""
+        home = _safe(task) if task else "[!.]*"
+        return sorted(path.parent for path in self.root.glob(f"{home}/*/*/seed-*/{RECORD}"))
 
     def folder(self, record: Record) -> Path:
         """The folder of a stored run."""
         return self.root / RunKey(record.task, record.system, record.identity, record.seed).path
 
-    def records(self) -> Iterator[tuple[Path, Record]]:
-        """Every run's folder and record."""
-        for folder in self.folders():
-            yield folder, read_record(folder)
-
-    def by_task(self) -> dict[str, list[tuple[Path, Record]]]:
-        """Every run's folder and record, by task."""
-        found: dict[str, list[tuple[Path, Record]]] = {}
-        for folder, record in self.records():
-            found.setdefault(record.task, []).append((folder, record))
-        return dict(sorted(found.items()))
+    def records(self, task: str = "") -> Iterator[tuple[Path, Record]]:
+        """Every run's folder and record, or those of one task."""
+        for folder in self.folders(task):
+            record = read_record(folder)
+            if task in ("", record.task):
+                yield folder, record
 
     def find(self, name: str) -> Path:
         """The folder of one run, named by its path or by a part of it that no other run has. Raises UserError."""
@@ -219,6 +216,24 @@ def _failure(path: Path) -> dict[str, str] | None:
         return found
     except (OSError, ValueError):
         return None
+
+
+def by_task(folders: Iterable[Path]) -> Iterator[tuple[str, list[tuple[Path, Record]]]]:
+    """Each task with the folders and records of its runs, which are read when it is the task's turn.
+
+    `folders` are sorted, as `Store.folders` has them. Raises StoreError for a run among those of another task.
+    """
+    for home, group in groupby(folders, lambda folder: folder.parents[2]):
+        found: dict[str, list[tuple[Path, Record]]] = {}
+        for folder in group:
+            record = read_record(folder)
+            if _safe(record.task) != home.name:
+                raise StoreError(
+                    f"{folder} holds a run of task {record.task}, whose runs stand under {_safe(record.task)} in a "
+                    "store. Move the folder there, or out of the store, to go on."
+                )
+            found.setdefault(record.task, []).append((folder, record))
+        yield from sorted(found.items())
 
 
 def read_record(folder: Path) -> Record:

@@ -260,6 +260,15 @@ def test_a_record_of_another_schema_is_named(tmp_path: Path, harness: Callable[.
     refused(harness("ls", "runs", "--runs", tmp_path / "runs"), ["record.json", "99"])
 
 
+def test_a_run_among_those_of_another_task_is_named(tmp_path: Path, harness: Callable[..., Result]) -> None:
+    runs = tmp_path / "runs"
+    assert harness("run", "-s", "gazetteer", "-t", "lookright", "--limit", 20, "--runs", runs).code == 0
+    (runs / "lookright").rename(runs / "elsewhere")
+    boards = harness("leaderboard", "--runs", runs, "--out", tmp_path / "boards")
+    refused(boards, ["elsewhere", "a run of task lookright", "Move"])
+    assert not (tmp_path / "boards").exists()
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, harness: Callable[..., Result]) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     refused(harness("new", "task", "mine", "--out", tmp_path / "file"), ["cannot be written", "--out"])

@@ -242,6 +242,16 @@ def test_boards_are_rebuilt_from_the_store_alone_whoever_draws_their_figures(
     assert {row["system"].split()[0] for row in rows} == {"gazetteer", "smollm2-unmask-00", "smollm2-unmask-01"}
 
 
+def test_tasks_whose_names_make_one_folder_have_boards_of_their_own(tmp_path: Path, harness: Harness) -> None:
+    card = Path("tasks/cards/lookright.toml").read_text(encoding="utf-8")
+    for name, file in (("_reviews", "a"), ("reviews", "b")):
+        (tmp_path / f"{file}.toml").write_text(card.replace('"lookright"', f'"{name}"', 1), encoding="utf-8")
+        harness("run", "-s", "gazetteer", "-t", tmp_path / f"{file}.toml", "--limit", 20, "--runs", tmp_path / "runs")
+    listed = json.loads(harness("leaderboard", "--runs", tmp_path / "runs", "--out", tmp_path, "--json").out)
+    assert list(listed) == ["_reviews", "reviews"]
+    assert [len(lines) for boards in listed.values() for lines in boards.values()] == [1, 1]
+
+
 def test_limited_runs_stand_apart_on_the_board(tmp_path: Path, harness: Harness) -> None:
     for limit in ([], ["--limit", "10"]):
         harness("run", "-s", "gazetteer", "-t", "lookright", "--runs", tmp_path, *limit)

@@ -69,7 +69,7 @@ def results(runs: Path) -> dict[str, Any]:
 def board(runs: Path) -> list[Any]:
     return [
         (line, entry.first.title, entry.f1s, entry.interval)
-        for line, board in entries(Store(runs).by_task()["lookright"]).items()
+        for line, board in entries(Store(runs).records("lookright")).items()
         for entry in board
     ]
 
@@ -157,5 +157,5 @@ def test_fifty_kills_leave_what_none_leaves(tmp_path: Path, harness: Callable[..
 
 def test_fifty_processes_at_one_store_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     quick_grid("crowd", tmp_path)
-    found = Store(tmp_path).by_task()["lookright"]
+    found = list(Store(tmp_path).records("lookright"))
     assert sorted(record.overrides["min_share"] for _, record in found) == [*(i / 100 for i in range(50)), 0.99]

@@ -56,7 +56,7 @@ def compare(runs: Path, names: tuple[str, str], task: str, data: Path | None, as
 
 
 def _sides(store: Store, names: tuple[str, str], task: str) -> tuple[Side, Side]:
-    boards = entries(store.by_task().get(task, []))
+    boards = entries(store.records(task))
     if not boards:
         raise UserError(f"The store {store.root} has no finished run on task {task!r}; harness run fills it.")
     for board in boards.values():

@@ -24,7 +24,7 @@ from harness.pages.html import IndexLine, board_page, index_page
 from harness.pages.markdown import markdown
 from harness.pages.runs import write_run_pages
 from harness.record import Record
-from harness.store import Store
+from harness.store import Store, by_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class BoardOptions:
 class _Planned:
     """A task's boards as they will be written. `figures` are those of each section, and can be read once."""
 
+    runs: Sequence[tuple[Path, Record]]
     boards: Mapping[str, Sequence[Entry]]
     said: Content
     lines: Mapping[str, Any]
@@ -53,29 +54,31 @@ class _Planned:
 @rarely_collecting()
 def write_boards(options: BoardOptions) -> None:
     """Write the boards of each task; print their paths, or the boards as JSON."""
-    store = Store(options.runs)
-    with artist(len(store.folders())) if options.figures else nullcontext() as draw:
-        _write_boards(options, store.by_task(), draw)
+    folders = Store(options.runs).folders()
+    with artist(len(folders)) if options.figures else nullcontext() as draw:
+        _write_boards(options, folders, draw)
 
 
-def _write_boards(options: BoardOptions, known: Mapping[str, Sequence[tuple[Path, Record]]], draw: Map | None) -> None:
-    if not known:
+def _write_boards(options: BoardOptions, folders: Sequence[Path], draw: Map | None) -> None:
+    if not folders:
         raise UserError(
             f"The store {options.runs} has no finished run yet; harness run fills it, --runs DIR names another."
         )
-    if "index" in known:
-        raise UserError("No task may be called index: the page of that name leads to all boards.")
     if options.data and not options.data.is_dir():
         raise UserError(f"--data {options.data} is no folder; it must be the one that holds the files of the tasks.")
-    chosen = _matching(options.tasks, list(known))
     boards: dict[str, Mapping[str, Sequence[Entry]]] = {}
     planned: dict[str, _Planned] = {}
-    for task, found in known.items():
+    for task, found in by_task(folders):  # figures of one are drawn while the next one is read
+        if task == "index":
+            raise UserError("No task may be called index: the page of that name leads to all boards.")
         boards[task] = entries(found)
-        if task in chosen:
-            planned[task] = _plan(task, boards[task], draw)
-    written = {task: _write(plan, known[task], options) for task, plan in planned.items()}
-    there = [task for task in known if (options.out / f"{task}.html").exists()]
+        if not options.tasks or any(fnmatch.fnmatch(task, pattern) for pattern in options.tasks):
+            planned[task] = _plan(task, found, boards[task], draw)
+    for pattern in options.tasks:
+        if not fnmatch.filter(boards, pattern):
+            raise UnknownName("task in the store", pattern, boards)
+    written = {task: _write(plan, options) for task, plan in planned.items()}
+    there = [task for task in boards if (options.out / f"{task}.html").exists()]
     write_whole(options.out / "index.html", index_page([_index_line(task, boards[task]) for task in there]))
     if options.json:
         print(json.dumps(written, indent=2, ensure_ascii=False))
@@ -83,26 +86,20 @@ def _write_boards(options: BoardOptions, known: Mapping[str, Sequence[tuple[Path
         print("\n".join(str(options.out / f"{task}.{kind}") for task in written for kind in ("md", "html")))
 
 
-def _matching(patterns: Sequence[str], known: Sequence[str]) -> list[str]:
-    """The tasks of the store that match a pattern; all of them without patterns. Raises UnknownName."""
-    for pattern in patterns:
-        if not fnmatch.filter(known, pattern):
-            raise UnknownName("task in the store", pattern, known)
-    return [task for task in known if not patterns or any(fnmatch.fnmatch(task, pattern) for pattern in patterns)]
-
-
-def _plan(task: str, boards: Mapping[str, Sequence[Entry]], draw: Map | None) -> _Planned:
+def _plan(
+    task: str, found: Sequence[tuple[Path, Record]], boards: Mapping[str, Sequence[Entry]], draw: Map | None
+) -> _Planned:
     """Everything about a task that is to be written; its figures may still be being drawn."""
     letters = {signature: groups(board) for signature, board in boards.items()}
     said = content(task, boards, letters)
-    return _Planned(boards, said, as_lines(boards, letters), figures(said, draw) if draw else [])
+    return _Planned(found, boards, said, as_lines(boards, letters), figures(said, draw) if draw else [])
 
 
-def _write(plan: _Planned, found: Sequence[tuple[Path, Record]], options: BoardOptions) -> Mapping[str, Any]:
+def _write(plan: _Planned, options: BoardOptions) -> Mapping[str, Any]:
     """Write everything about a task; its board's lines."""
-    links = write_run_pages(found, plan.boards, options.out, options.data) if options.run_pages else {}
+    links = write_run_pages(plan.runs, plan.boards, options.out, options.data) if options.run_pages else {}
     drawn = [list(section) for section in plan.figures]
-    _write_texts(options.out / plan.said.task, plan, drawn, [record for _, record in found], links)
+    _write_texts(options.out / plan.said.task, plan, drawn, links)
     for figure in (figure for section in drawn for figure in section):
         write_whole(options.out / figure.path("svg"), figure.svg)
         write_whole(options.out / figure.path("png"), figure.png)
@@ -113,7 +110,6 @@ def _write_texts(
     out: Path,
     plan: _Planned,
     drawn: Sequence[Sequence[Figure]],
-    records: Sequence[Record],
     links: Mapping[str, str],
 ) -> None:
     said, lines = plan.said, plan.lines
@@ -123,7 +119,7 @@ def _write_texts(
         "csv": csv_text(lines),
         "json": json.dumps(lines, indent=1, ensure_ascii=False) + "\n",
         "tex": latex_text(said),
-        "bib": bibliography(records),
+        "bib": bibliography([record for _, record in plan.runs]),
     }
     for kind, text in texts.items():
         write_whole(out.with_name(f"{out.name}.{kind}"), text)

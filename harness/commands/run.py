@@ -131,9 +131,8 @@ def _report(store: Store, keys: Sequence[RunKey], as_json: bool) -> None:
         print(json.dumps(records, indent=2, ensure_ascii=False, default=str))
         return
     asked = {(key.task, key.identity) for key in keys}
-    found = store.by_task()
     for task in dict.fromkeys(key.task for key in keys):
-        for line, board in entries(found.get(task, [])).items():
+        for line, board in entries(store.records(task)).items():
             rows = [entry for entry in board if (task, entry.first.identity) in asked]
             if rows:
                 print(f"\n{task}  {line}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -55,6 +56,7 @@ def _deaf() -> Iterator[None]:
 
 
 def _begin() -> None:
+    atexit.register(os._exit, 0)  # its modules need not be taken apart, which is waited for
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
