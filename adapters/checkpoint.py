@@ -56,7 +56,8 @@ def save(folder: Path, training: Training, at: Position, best: Best | None) -> N
     for leftover in (aside, target):
         shutil.rmtree(leftover, ignore_errors=True)
     aside.mkdir(parents=True)
-    tensors, numbers = _flat(optimizer.state_dict()["state"])
+    # as torch has it: bitsandbytes' own puts its tensors a level deeper, and reads them here as well
+    tensors, numbers = _flat(torch.optim.Optimizer.state_dict(optimizer)["state"])
     save_file(trained_state(training.model), aside / "trained.safetensors")
     if best:
         save_file(best.state, aside / "best.safetensors")

@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import bitsandbytes
 import pytest
 import torch
+from bitsandbytes.optim import AdamW8bit
 from harness.adapters import checkpoint
+from harness.adapters import tagger as module
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.tagger import Tagger
 from harness.adapters.tagging import TagObjective, best_tags, tagged_windows
@@ -197,12 +200,19 @@ class Crash(Exception):
     pass
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "paged-adamw-8bit"])
 @pytest.mark.parametrize(("crash_at", "minutes"), [(7, 10), (4, 1e-9), (9, 1e-9)])
 def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
-    tiny_decoder: Path, tmp_path: Path, crash_at: int, minutes: float, monkeypatch: pytest.MonkeyPatch
+    tiny_decoder: Path, tmp_path: Path, crash_at: int, minutes: float, optimizer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = {"checkpoint_minutes": minutes}
-    whole = fitted(tiny_decoder, tmp_path / "whole", machine=machine)
+    monkeypatch.setattr(bitsandbytes.optim, "PagedAdamW8bit", AdamW8bit)  # the same, but for pages, which a GPU has
+    monkeypatch.setattr(module, "training_device", lambda *_: torch.device("cpu"))
+    over = {
+        "machine": {"checkpoint_minutes": minutes},
+        "train": {"optimizer": optimizer},
+        "lora": {"r": 64},  # smaller matrices have no states of 8 bits
+    }
+    whole = fitted(tiny_decoder, tmp_path / "whole", **over)
     update, done = Trainer._update, 0
 
     def crashing(self: Trainer, batches: Any) -> Any:
@@ -214,12 +224,12 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
 
     monkeypatch.setattr(Trainer, "_update", crashing)
     with pytest.raises(Crash):
-        fitted(tiny_decoder, tmp_path / "cut", machine=machine)
+        fitted(tiny_decoder, tmp_path / "cut", **over)
     assert [p.name for p in (tmp_path / "cut").glob("checkpoint-*")] == [
         f"checkpoint-{6 if minutes > 1 else crash_at - 1:08d}"
     ]
     assert not [p for p in (tmp_path / "cut").rglob("*") if p.is_file() and p.suffix not in (".safetensors", ".json")]
-    resumed = fitted(tiny_decoder, tmp_path / "cut", machine=machine)
+    resumed = fitted(tiny_decoder, tmp_path / "cut", **over)
     assert done == crash_at + 12 - (6 if minutes > 1 else crash_at - 1)  # nothing before the checkpoint was done again
     states = [checkpoint.trained_state(made.model) for made in (whole, resumed)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
