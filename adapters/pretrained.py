@@ -11,6 +11,7 @@ from harness.adapters.device import computed_in, free_bytes
 from harness.adapters.lowrank import with_lora
 from harness.adapters.settings import Lora, Machine, Model, Train
 
+from harness.environment import free_memory
 from harness.errors import CardError
 
 
@@ -60,10 +61,17 @@ def prepare(backbone: Any, model: Model, train: Train, lora: Lora, machine: Mach
         return backbone
     if model.quantization != "none" and _unpacks(backbone, model, machine):
         backbone = backbone.dequantize(computed_in(model, machine))
+        free_memory()  # the 4-bit weights and what they were packed with hold each other
     backbone.requires_grad_(False)
     if train.method == "head":
         return backbone
     return with_lora(backbone, lora)
+
+
+def elements(parameter: torch.Tensor) -> int:
+    """How many numbers a parameter holds; 4-bit weights, stored two to a byte, count as what they stand for."""
+    state = getattr(parameter, "quant_state", None)
+    return int(parameter.numel() if state is None else state.shape.numel())
 
 
 def _unpacks(backbone: Any, model: Model, machine: Machine) -> bool:

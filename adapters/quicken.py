@@ -13,6 +13,7 @@ import torch
 from harness.adapters.device import free_bytes
 from harness.adapters.embedded import cache_folder
 from harness.adapters.llama_block import JoinedBlock, Refresh, understood
+from harness.adapters.pretrained import elements
 from harness.adapters.settings import Choice, Machine
 from torch import nn
 from transformers import PreTrainedModel
@@ -78,7 +79,7 @@ def _chosen(choice: Choice, estimate: Any) -> bool:
 
 
 def _pays(backbone: nn.Module, work: Work, device: str) -> bool:
-    parameters = sum(p.numel() for block in blocks(backbone) for p in block.parameters())
+    parameters = sum(elements(p) for block in blocks(backbone) for p in block.parameters())
     at_once = torch.get_num_threads() if device == "cpu" else 1
     seconds = 4 * parameters * work.subwords / (_FLOPS.get(device, 1e14) * at_once)
     return seconds * _GAIN > _COMPILING_SECONDS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from harness.adapters import trackers, weights
 from harness.adapters.citations import UNMASKING, training_citations
@@ -16,9 +16,6 @@ from harness.contracts import Context, Cost, Resources, System
 from harness.outputs import RawOutput, Tags
 from harness.schemes import Scheme, encode, tags_of
 from harness.spans import Labeled, Sentence
-
-if TYPE_CHECKING:
-    import torch
 
 _WEIGHTS = "trained.safetensors"
 
@@ -93,10 +90,12 @@ class Tagger(System):
         return [Tags(tuple(tags), Scheme.IOB2) for tags in found]
 
     def cost(self) -> Cost:
+        from harness.adapters.pretrained import elements
+
         trained = sum(p.numel() for _, p in self.model.trained())
         choices = {"epoch": "validation"} if self.settings.train.choose == "best-validation" else {}
         notes = {"cut_words": len(self.encoder.cut_words)}
-        return Cost(_count(self.model), trained, choices, notes)
+        return Cost(sum(map(elements, self.model.parameters())), trained, choices, notes)
 
     def save(self, folder: Path) -> None:
         from harness.adapters.checkpoint import trained_state
@@ -117,12 +116,3 @@ class Tagger(System):
         torch.manual_seed(self.context.seed)
         self.model, self.encoder = build_classifier(self.settings, len(self.tags))
         self.model.to(training_device(self.settings.machine.device, self.settings.train))
-
-
-def _count(model: torch.nn.Module) -> int:
-    """Parameters of the model; 4-bit weights, stored two to a byte, count as what they stand for."""
-    total = 0
-    for parameter in model.parameters():
-        state = getattr(parameter, "quant_state", None)
-        total += state.shape.numel() if state is not None else parameter.numel()
-    return total

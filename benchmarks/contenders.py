@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from harness.adapters.classifier import build_classifier, build_encoder
 from harness.adapters.device import device_of
+from harness.adapters.pretrained import elements
 from harness.adapters.quicken import blocks
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.subwords import SubwordEncoder
@@ -21,7 +22,7 @@ from harness.adapters.tagging import TaggedWindow, TagObjective, best_tags, tagg
 from harness.adapters.training import Trainer
 
 from benchmarks.opponents import Opponent, PaperLoop, PaperLoop4Bit, TrainerStack
-from benchmarks.tables import context_of, seconds, square_rate
+from benchmarks.tables import context_of, finish, seconds, square_rate
 from harness.dataset import Dataset
 from harness.schemes import encode, tags_of
 
@@ -55,9 +56,10 @@ class Ours:
 
         def log(row: dict[str, Any]) -> None:
             nonlocal ended
-            ended = time.perf_counter()
             read.append(row["subwords"])
             if len(read) == updates:
+                finish()
+                ended = time.perf_counter()
                 raise _Enough
 
         with TemporaryDirectory() as folder:
@@ -77,9 +79,9 @@ class Ours:
 
 
 def contender_of(name: str, settings: TaggerSettings, dataset: Dataset, seed: int) -> tuple[Any, SubwordEncoder]:
-    """Ours, compiled, or an opponent; and the encoder of its windows."""
+    """Ours, or an opponent; and the encoder of its windows."""
     if name == OURS:
-        ours = Ours(replace(settings, machine=replace(settings.machine, compile="on")), dataset, seed)
+        ours = Ours(settings, dataset, seed)
         return ours, ours.encoder
     encoder = build_encoder(settings)
     return OPPONENTS[name](settings, len(tags_of(dataset.labels)), encoder.pad, seed), encoder
@@ -114,7 +116,7 @@ class Facts:
         """Operations of an update, a subword: two a weight forward, two back, and two more for a trained one."""
         width: int = self.model.backbone.config.hidden_size  # type: ignore[union-attr, assignment]
         attention = 12 * self.subwords * width * sum(1 for _ in blocks(self.model))
-        frozen, trained = (sum(p.numel() for p in self.matrices(which)) for which in (False, True))
+        frozen, trained = (sum(map(elements, self.matrices(which))) for which in (False, True))
         return 4 * frozen + 6 * trained + attention
 
     def ceilings(self, subwords: int) -> tuple[float, float]:

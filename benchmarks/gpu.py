@@ -1,9 +1,11 @@
 """Training at the shape of Llama-2-7B, with random weights: ours and the loop of the paper's code, both in NF4.
 
-python -m benchmarks.gpu [--shape 7b|small] [--task lookright] [--data DIR] [--updates 8] [--rounds 3]
+python -m benchmarks.gpu [--shape 7b|small] [--task lookright] [--data DIR] [--updates N] [--rounds 3]
+    [--compile on|off]
 
-Sentences are those of a real task, so that their lengths are. `--shape small` runs in a minute on a CPU: a check of the
-benchmark, not a measurement. The 7B shape needs 14 GB of disk for the weights while it runs.
+Sentences are those of a real task, so that their lengths are; the updates of a round are an epoch of it, where nothing
+else is said. `--shape small` runs in minutes on a CPU: a check of the benchmark, not a measurement. The 7B shape needs
+14 GB of disk for the weights while it runs, where TMPDIR says.
 """
 
 from __future__ import annotations
@@ -16,21 +18,21 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from harness.adapters.classifier import build_encoder
 from harness.adapters.device import device_of
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.weights import folder_of
 from transformers import AutoTokenizer, LlamaConfig, LlamaModel
 
-from benchmarks.contenders import OURS, SEED, Facts, Ours, windows_of
-from benchmarks.opponents import PaperLoop4Bit
+from benchmarks.contenders import OURS, SEED, Facts, contender_of, windows_of
 from benchmarks.tables import interleaved, rate_rows, square_rate, write
 from harness.commands.quiet import quiet_libraries
 from harness.dataset import load_dataset
-from harness.schemes import tags_of
+from harness.environment import free_memory
 from harness.system import resolve_system, settings_of
 from harness.task import task_card
 
-PAPER = "the paper's loop"
+PAPER = "the paper's loop, NF4 weights"  # as `contender_of` calls it
 SHAPES: dict[str, dict[str, int]] = {
     "7b": {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},
     "small": {"hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 4, "num_attention_heads": 4},
@@ -45,31 +47,36 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="7b")
     parser.add_argument("--task", default="lookright")
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--updates", type=int, default=8)
+    parser.add_argument("--updates", type=int)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compile", choices=("on", "off"), default="on", help="our blocks, as long trainings have it")
     asked = parser.parse_args()
     quiet_libraries()
     dataset = load_dataset(task_card(asked.task), asked.data)
     with TemporaryDirectory() as folder:
-        settings = _settings(asked.shape, Path(folder))
-        ours = Ours(settings, dataset, SEED)
-        windows = windows_of(ours.encoder, dataset, "train")
-        paper = PaperLoop4Bit(settings, len(tags_of(dataset.labels)), ours.encoder.pad, SEED)
-        contenders: dict[str, Any] = {OURS: ours, PAPER: paper}
-        memory = {name: _peak(one, windows) for name, one in contenders.items()}
-        measures = {name: lambda _, one=one: one.train(windows, asked.updates) for name, one in contenders.items()}
+        settings = _settings(asked, Path(folder))
+        windows = windows_of(build_encoder(settings), dataset, "train")
+        size = settings.train.batch * settings.train.accumulation
+        updates = asked.updates or -(-len(windows) // size)
+        contenders: dict[str, Any] = {}
+        memory = {}
+        for name in (OURS, PAPER):
+            before = _allocated()
+            contenders[name], _ = contender_of(name, settings, dataset, SEED)
+            memory[name] = _peak(contenders[name], windows, updates, before)
+        measures = {name: lambda _, one=one: one.train(windows, updates) for name, one in contenders.items()}
         rates = interleaved(measures, asked.rounds)
-    facts = Facts(ours.model, windows)
+    facts = Facts(contenders[OURS].model, windows)
     ceiling = square_rate(device_of("auto"))
     rows = []
     for row in rate_rows(rates, PAPER):
         rate = median(rates[row[0]])
         hours = GRID_RUNS * GRID_SENTENCES * facts.subwords / rate / 3600
         rows.append([*row, memory[row[0]], f"{rate * facts.flops() / ceiling:.0%}", f"{hours:,.0f}"])
-    size = settings.train.batch * settings.train.accumulation
     text = (
-        f"Shape {asked.shape}: {SHAPES[asked.shape]}, random weights in NF4, LoRA r {settings.lora.r} on "
-        f"{', '.join(settings.lora.targets)}; updates of {size} sentences of `{asked.task}` ({facts.subwords:.0f} "
+        f"Shape {asked.shape}: {SHAPES[asked.shape]}, random weights in NF4, which ours unpacks once where the memory "
+        f"allows, LoRA r {settings.lora.r} on {', '.join(settings.lora.targets)}, our blocks compiled: "
+        f"{asked.compile}. A round is {updates} updates of {size} sentences of `{asked.task}` ({facts.subwords:.0f} "
         f"subwords on average). The share is of {ceiling / 1e12:,.1f} TFLOP/s, what bf16 products of large square "
         "matrices reach. Hours are those of the paper's whole grid at this rate: 16 configurations, 2 models, 4 tasks, "
         "5 seeds, were its sentences of this length."
@@ -78,12 +85,12 @@ def main() -> None:
     write(f"gpu-{asked.shape}", "Training at the shape of a 7B model", text, head, rows)
 
 
-def _settings(shape: str, folder: Path) -> TaggerSettings:
+def _settings(asked: argparse.Namespace, folder: Path) -> TaggerSettings:
     """The paper's settings for random weights of that shape, which are written to the folder."""
     embedded = settings_of(resolve_system("smollm2-unmask-0011"))
     tokenizer = AutoTokenizer.from_pretrained(folder_of(embedded.model))
     tokenizer.save_pretrained(folder)
-    config = LlamaConfig(vocab_size=len(tokenizer), **SHAPES[shape])
+    config = LlamaConfig(vocab_size=len(tokenizer), **SHAPES[asked.shape])
     device = device_of("auto")
     with device:
         torch.manual_seed(SEED)
@@ -91,23 +98,25 @@ def _settings(shape: str, folder: Path) -> TaggerSettings:
     settings: Any = settings_of(resolve_system("llama2-unmask-0011", preset="paper"))
     model = replace(settings.model, path=str(folder))
     optimizer = settings.train.optimizer if device.type == "cuda" else "adamw"
-    return replace(settings, model=model, train=replace(settings.train, optimizer=optimizer))
+    machine = replace(settings.machine, compile=asked.compile)
+    return replace(settings, model=model, machine=machine, train=replace(settings.train, optimizer=optimizer))
 
 
-def _peak(contender: Any, windows: Any) -> str:
-    """Memory of the GPU at its highest during two updates, which warm it up, without what the other one holds."""
-    contender.train(windows, 2)
+def _allocated() -> int:
+    """Bytes of the GPU that are in use."""
+    free_memory()
+    return torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
+
+
+def _peak(contender: Any, windows: Any, updates: int, before: int) -> str:
+    """Memory of the GPU at its highest in a round beyond what was in use before; the rounds before it warm it up."""
+    for _ in range(2):  # batches of shapes that the first round did not see
+        contender.train(windows, updates)
     if not torch.cuda.is_available():
         return ""
-    torch.cuda.empty_cache()
-    others = torch.cuda.memory_allocated() - _size(contender.model)
     torch.cuda.reset_peak_memory_stats()
-    contender.train(windows, 2)
-    return f"{(torch.cuda.max_memory_allocated() - others) / 2**20:,.0f}"
-
-
-def _size(model: torch.nn.Module) -> int:
-    return sum(p.numel() * p.element_size() for p in model.parameters())
+    contender.train(windows, updates)
+    return f"{(torch.cuda.max_memory_allocated() - before) / 2**20:,.0f}"
 
 
 if __name__ == "__main__":

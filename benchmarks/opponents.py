@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import torch
+from bitsandbytes.optim import PagedAdamW8bit
 from harness.adapters.device import device_of
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.tagging import TaggedWindow
@@ -30,6 +31,8 @@ from transformers import (
     TrainingArguments,
     get_scheduler,
 )
+
+from benchmarks.tables import finish
 
 _IGNORED = -100
 _LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -163,7 +166,8 @@ class PaperLoop(Opponent):
         train = self.settings.train
         drawn = self.shuffled(windows, updates * train.batch * train.accumulation)
         trained = [p for p in self.model.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=train.lr, betas=train.betas, eps=train.eps, weight_decay=0.0)
+        kind: Any = PagedAdamW8bit if train.optimizer == "paged-adamw-8bit" else torch.optim.AdamW
+        optimizer = kind(trained, lr=train.lr, betas=train.betas, eps=train.eps, weight_decay=train.weight_decay)
         scheduler = get_scheduler(train.schedule, optimizer, 0, updates)
         self.model.train()
         begin = time.perf_counter()
@@ -180,8 +184,7 @@ class PaperLoop(Opponent):
             optimizer.step()
             scheduler.step()
             optimizer.zero_grad()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
+        finish()
         return _subwords(drawn) / (time.perf_counter() - begin)
 
 

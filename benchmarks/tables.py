@@ -39,10 +39,15 @@ def seconds(run: Callable[[], object]) -> float:
     for _ in range(8):
         begin = time.perf_counter()
         run()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        finish()
         found.append(time.perf_counter() - begin)
     return statistics.median(found[1:])
+
+
+def finish() -> None:
+    """Wait for what the GPU was asked to do, if there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def square_rate(device: torch.device) -> float:
@@ -85,8 +90,8 @@ def machine() -> str:
 def _device() -> str:
     """The GPU, if there is one, and the processor, with its units for products of 16 bits."""
     gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
-    has = torch.cpu.get_capabilities()
-    units = next((name for key, name in _UNITS.items() if has.get(key)), "")
+    tell = getattr(torch.cpu, "get_capabilities", dict)  # which older releases of torch do not have
+    units = next((name for key, name in _UNITS.items() if tell().get(key)), "")
     return f"{gpu}{processor()}{units}"
 
 

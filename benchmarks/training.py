@@ -59,7 +59,10 @@ def main() -> None:
     asked = parser.parse_args()
     quiet_libraries()
     settings = settings_of(resolve_system("smollm2-unmask-0000"))
-    settings = replace(settings, train=replace(settings.train, accumulation=asked.accumulation))
+    train, machine = settings.train, settings.machine
+    settings = replace(
+        settings, train=replace(train, accumulation=asked.accumulation), machine=replace(machine, compile="on")
+    )
     dataset = load_dataset(task_card(asked.task), asked.data)
     if asked.only:
         print(json.dumps(asdict(_measured(asked.only, settings, dataset, asked.updates, asked.round))))
