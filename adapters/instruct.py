@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from harness.adapters.checkpoint import Trainable, load_trained
 from harness.adapters.generator_settings import InstructedSettings
+from harness.adapters.passes import Room
 from harness.adapters.pretrained import autocast_in, load_pretrained, prepare
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
@@ -70,8 +71,8 @@ class InstructObjective:
     def longest(self, packs: Sequence[Sequence[Example]], /) -> int:
         return max(_ROW, self.prefix + max(self._size(one) for pack in packs for one in pack))
 
-    def losses(self, packs: Sequence[Sequence[Example]], room: int, /) -> Iterator[tuple[torch.Tensor, int]]:
-        for row in self._rows([one for pack in packs for one in pack], min(_ROW, room)):
+    def losses(self, packs: Sequence[Sequence[Example]], room: Room, /) -> Iterator[tuple[torch.Tensor, int]]:
+        for row in self._rows([one for pack in packs for one in pack], min(_ROW, room.subwords)):
             yield self._loss(row)
 
     def _size(self, example: Example) -> int:

@@ -6,13 +6,14 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
 from harness.adapters.device import free_bytes
 from harness.adapters.embedded import cache_folder
-from harness.adapters.llama_block import JoinedBlock, Refresh, understood
+from harness.adapters.llama_block import JoinedBlock, Places, Refresh, understood
+from harness.adapters.passes import Room
 from harness.adapters.pretrained import elements
 from harness.adapters.settings import Choice, Machine
 from torch import nn
@@ -27,6 +28,8 @@ _MOST_ON_CPU = 3072  # beyond which much is lost
 _RECOMPUTED = 8  # how many times more subwords fit where activations are recomputed
 _COMPILING_SECONDS = 15  # what compiling a block takes the first time
 _GAIN = 0.4  # the share of the time that it saves
+_ATTENTION = 0.15  # the share of a block's time that attention takes, of short rows
+_PLACES = "harness_places"  # among the arguments of blocks
 _FLOPS = {"cpu": 1.8e11, "cuda": 1e14}  # what training reaches without it, roughly: on one thread, on one GPU
 
 
@@ -38,10 +41,10 @@ class Work:
     longest: int
 
 
-def quicken(model: nn.Module, machine: Machine, work: Work) -> int:
+def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
     """Compile the blocks of a model, and recompute activations, as the settings or the estimates say.
 
-    Returns how many subwords a pass may read. Raises CardError where compiling is asked for by name and cannot be done.
+    Returns what a pass may read. Raises CardError where compiling is asked for by name and cannot be done.
     """
     device = next(model.parameters()).device
     backbone = next(module for module in model.modules() if isinstance(module, PreTrainedModel))
@@ -49,9 +52,10 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> int:
     if _chosen(machine.gradient_checkpointing, lambda: room < max(_ENOUGH, work.longest)):
         backbone.gradient_checkpointing_enable({"use_reentrant": False})
         room *= _RECOMPUTED
+    padding = 1.0
     if _chosen(machine.compile, lambda: _pays(backbone, work, device.type)):
-        _compile(backbone, device.type, machine.compile == "on")
-    return machine.pass_subwords or min(room, most_subwords(device))
+        padding = _compile(backbone, device.type, machine.compile == "on")
+    return Room(machine.pass_subwords or min(room, most_subwords(device)), padding)
 
 
 def most_subwords(device: torch.device) -> int:
@@ -85,34 +89,56 @@ def _pays(backbone: nn.Module, work: Work, device: str) -> bool:
     return seconds * _GAIN > _COMPILING_SECONDS
 
 
-def _compile(backbone: Any, device: str, insist: bool) -> None:
-    """Compile the blocks for training. All are of one code, so that it is compiled once, for batches of any shape."""
+def _compile(backbone: Any, device: str, insist: bool) -> float:
+    """Compile the blocks for training. All are of one code, so that it is compiled once, for batches of any shape.
+
+    Returns what padding costs them.
+    """
     if reason := _obstacle(device):
         if insist:
             raise CardError(f"machine.compile=on: torch cannot compile here: {reason} Use auto or off.")
-        return
+        return 1.0
     backbone.enable_input_require_grads()  # else the first block would be a case of its own
-    plain = [block for block in blocks(backbone) if "forward" not in vars(block)]  # the others are compiled already
-    joined = []
-    for block in plain:
-        if device == "cpu" and understood(block):
-            joined.append(JoinedBlock(block))
-            compiled = _joined(joined[-1])
-        else:
-            compiled = torch.compile(block.forward, dynamic=True)
-        block.forward = _while_training(block, block.forward, compiled)
-    if joined:
-        refresh = Refresh(joined)
-        backbone.register_forward_pre_hook(lambda *_: refresh() if backbone.training else None)
+    found: list[Any] = list(blocks(backbone))
+    joinable = device == "cpu" and all(map(understood, found))
+    padding = _ATTENTION if joinable else 1.0
+    if any("forward" in vars(block) for block in found):
+        return padding  # they are compiled already
+    if joinable:
+        joined = [JoinedBlock(block) for block in found]
+        backbone.register_forward_pre_hook(partial(_before_joined, Refresh(joined)), with_kwargs=True)
+        compiled = [_joined(block, block is joined[0], block is joined[-1]) for block in joined]
+    else:
+        compiled = [torch.compile(block.forward, dynamic=True) for block in found]
+    for block, quick in zip(found, compiled, strict=True):
+        block.forward = _while_training(block, block.forward, quick)
+    return padding
 
 
-def _joined(block: JoinedBlock) -> Any:
-    def forward(hidden_BLD: torch.Tensor, attention_mask: torch.Tensor, position_embeddings: Any, **_: Any) -> Any:
-        sizes = [(hidden_BLD, (0, 1)), (attention_mask, (0, 2, 3)), *((turns, (1,)) for turns in position_embeddings)]
-        for tensor, varying in sizes:
+def _before_joined(refresh: Refresh, backbone: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
+    if not backbone.training:
+        return None
+    refresh()
+    mask = kwargs["attention_mask"]
+    real_BL = mask if mask.ndim == 2 else torch.ones(mask.shape[0], mask.shape[-1])  # one made for rows without padding
+    return args, {**kwargs, _PLACES: Places.of(real_BL)}
+
+
+def _joined(block: JoinedBlock, is_first: bool, is_last: bool) -> Any:
+    """A block's forward pass; from the first to the last, subwords stand one behind the other, without padding."""
+
+    def forward(hidden: torch.Tensor, attention_mask: torch.Tensor, position_embeddings: Any, **others: Any) -> Any:
+        places: Places = others[_PLACES]
+        hidden_ND = places.taken(hidden) if is_first else hidden
+        if is_first and hidden.is_leaf:  # nothing before it is trained
+            hidden_ND = hidden_ND.detach().requires_grad_()
+        both = places.among_BL, places.padded_N
+        sizes = [(hidden_ND, (0,)), (attention_mask, (0, 2, 3)), (both[0], (0, 1)), (both[1], (0,))]
+        for tensor, varying in [*sizes, *((turns, (1,)) for turns in position_embeddings)]:
             for size in varying:
                 torch._dynamo.maybe_mark_dynamic(tensor, size)
-        return _compiled_joined()(block, hidden_BLD, attention_mask, position_embeddings)
+        hidden_ND = _compiled_joined()(block, hidden_ND, attention_mask, position_embeddings, both)
+        return places.put_back(hidden_ND) if is_last else hidden_ND
 
     return forward
 

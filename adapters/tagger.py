@@ -23,7 +23,7 @@ _WEIGHTS = "trained.safetensors"
 class Tagger(System):
     """Fine-tunes a classifier of IOB2 tags and predicts the best tag of each word. Sees every word: nothing is cut."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     settings_type: ClassVar[type[TaggerSettings]] = TaggerSettings
 
     def __init__(self, settings: TaggerSettings, context: Context) -> None:

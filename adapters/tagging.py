@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from harness.adapters.classifier import TokenClassifier
 from harness.adapters.lowrank import merged
-from harness.adapters.passes import passes
+from harness.adapters.passes import Room, passes
 from harness.adapters.quicken import most_subwords
 from harness.adapters.subwords import SubwordEncoder, Window
 from torch.nn import functional as F
@@ -38,7 +38,7 @@ class TagObjective:
     def longest(self, examples: Sequence[TaggedWindow]) -> int:
         return max(map(self.length, examples))
 
-    def losses(self, examples: Sequence[TaggedWindow], room: int) -> Iterator[tuple[torch.Tensor, int]]:
+    def losses(self, examples: Sequence[TaggedWindow], room: Room) -> Iterator[tuple[torch.Tensor, int]]:
         ordered = sorted(examples, key=self.length, reverse=True)
         for rows in passes([self.length(example) for example in ordered], room):
             yield self._loss([ordered[row] for row in rows])
@@ -61,8 +61,9 @@ def best_tags(
     model.eval()
     device = next(model.parameters()).device
     ordered = sorted(windows, key=lambda window: len(window.ids), reverse=True)
+    room = Room(most_subwords(device))
     with merged(model):
-        for chosen in passes([len(window.ids) for window in ordered], most_subwords(device), rows):
+        for chosen in passes([len(window.ids) for window in ordered], room, rows):
             group = ordered[chosen.start : chosen.stop]
             best_W = model(encoder.batch(group).to(device)).argmax(1)
             counts = [window.owned_after - window.owned_first for window in group]

@@ -1,4 +1,4 @@
-"""The training loop of what learns by gradients: batches of like length, real accumulation, resumable anywhere."""
+"""The training loop of what learns by gradients: random batches, real accumulation, resumable anywhere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from harness.adapters.backends.vllm import stop_engine
 from harness.adapters.checkpoint import Best, Position, Trainable, Training, resume, save, trained_state
+from harness.adapters.passes import Room
 from harness.adapters.quicken import Work, quicken
 from harness.adapters.settings import Machine, Train
 from harness.adapters.trackers import Log, reporting
@@ -19,9 +20,6 @@ from transformers import get_scheduler
 
 from harness.contracts import Context
 from harness.environment import rarely_collecting
-
-_POOL = 50  # batches that are sorted by length together
-
 
 E = TypeVar("E")
 E_contra = TypeVar("E_contra", contravariant=True)
@@ -36,7 +34,7 @@ class Objective(Protocol[E_contra]):
         ...
 
     def length(self, example: E_contra, /) -> int:
-        """Its subwords: examples of like length are batched together."""
+        """Its subwords."""
         ...
 
     def targets(self, example: E_contra, /) -> int:
@@ -47,10 +45,10 @@ class Objective(Protocol[E_contra]):
         """Subwords of the longest row that the model will read."""
         ...
 
-    def losses(self, examples: Sequence[E_contra], room: int, /) -> Iterator[tuple[torch.Tensor, int]]:
+    def losses(self, examples: Sequence[E_contra], room: Room, /) -> Iterator[tuple[torch.Tensor, int]]:
         """Summed losses whose sum is that of the examples, one for each pass of the model, with the subwords it read.
 
-        A pass reads at most `room` subwords, padding included, and never less than a row.
+        A pass reads at most what there is room for, and never less than a row.
         """
         ...
 
@@ -106,7 +104,7 @@ class Trainer(Generic[E]):
     def _epoch(self, examples: Sequence[E], at: Position, log: Log, bar: Any) -> Position:
         self.model.train()
         size = self.train.batch * self.train.accumulation
-        steps = _batches(examples, self.objective.length, size, self.context.seed * 1009 + at.epoch)
+        steps = _batches(examples, size, self.context.seed * 1009 + at.epoch)
         saved = time.monotonic()
         for done in range(at.batch, len(steps)):
             loss, subwords = self._update(steps[done])
@@ -158,15 +156,10 @@ def duration(train: Train, examples: int) -> tuple[int, int]:
     return epochs, updates_an_epoch * epochs
 
 
-def _batches(examples: Sequence[E], length: Callable[[E], int], size: int, seed: int) -> list[list[E]]:
-    """All examples once, shuffled, in batches of like length: sorted within pools of some batches, batches shuffled."""
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(examples), generator=generator).tolist()
-    batches: list[list[E]] = []
-    for i in range(0, len(order), size * _POOL):
-        pool = sorted(order[i : i + size * _POOL], key=lambda index: length(examples[index]))
-        batches += [[examples[index] for index in pool[j : j + size]] for j in range(0, len(pool), size)]
-    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+def _batches(examples: Sequence[E], size: int, seed: int) -> list[list[E]]:
+    """All examples once, in an order drawn anew: batches of like length would teach less, see docs/performance.md."""
+    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed)).tolist()
+    return [[examples[index] for index in order[first : first + size]] for first in range(0, len(order), size)]
 
 
 def _optimizer(trained: Mapping[str, nn.Parameter], train: Train) -> torch.optim.Optimizer:

@@ -16,6 +16,7 @@ import torch
 from harness.adapters.generator_settings import InstructedSettings
 from harness.adapters.instruct import Example, InstructModel, InstructObjective, common_prefix
 from harness.adapters.instructed import Instructed
+from harness.adapters.passes import Room
 from harness.adapters.weights import folder_of
 from torch.nn import functional as F
 
@@ -92,7 +93,7 @@ def _examples(settings: InstructedSettings, task: str, data: Path | None) -> lis
 
 
 def _rows(objective: InstructObjective, batch: Sequence[Example]) -> None:
-    for loss, _ in objective.losses([batch], 8192):
+    for loss, _ in objective.losses([batch], Room(8192)):
         loss.backward()
 
 

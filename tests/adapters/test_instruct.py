@@ -11,6 +11,7 @@ import torch
 from harness.adapters import checkpoint
 from harness.adapters.generator_settings import InstructedSettings
 from harness.adapters.instruct import Example, InstructModel, InstructObjective, common_prefix, export, layout, packs
+from harness.adapters.passes import Room
 from harness.adapters.training import Trainer
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
@@ -58,7 +59,7 @@ def test_a_row_of_examples_is_the_examples_alone(tiny_language_model: Path, atte
     gradients = {name: p.grad.clone() for name, p in model.trained() if p.grad is not None}
     model.zero_grad()
     total = torch.tensor(0.0)
-    for loss, _ in InstructObjective(model, prefix).losses([tuple(EXAMPLES[:2]), (EXAMPLES[2],)], 4096):
+    for loss, _ in InstructObjective(model, prefix).losses([tuple(EXAMPLES[:2]), (EXAMPLES[2],)], Room(4096)):
         loss.backward()
         total += loss.detach()
     torch.testing.assert_close(total, expected.detach(), rtol=1e-5, atol=1e-5)
@@ -82,8 +83,8 @@ def test_a_long_batch_takes_several_rows(tiny_language_model: Path) -> None:
     model = InstructModel(settings(tiny_language_model), tiny_language_model)
     long = [Example((*BEGINNING, *[30] * 250), (40, 2)) for _ in range(9)]
     objective = InstructObjective(model, 12)
-    assert [read for _, read in objective.losses([tuple(long)], 4096)] == [12 + 4 * 252, 12 + 4 * 252, 12 + 252]
-    assert [read for _, read in objective.losses([tuple(long)], 600)] == [*[12 + 2 * 252] * 4, 12 + 252]
+    assert [read for _, read in objective.losses([tuple(long)], Room(4096))] == [12 + 4 * 252, 12 + 4 * 252, 12 + 252]
+    assert [read for _, read in objective.losses([tuple(long)], Room(600))] == [*[12 + 2 * 252] * 4, 12 + 252]
 
 
 def test_common_prefix_and_packs() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from harness.adapters.llama_block import JoinedBlock, Refresh, understood
+from harness.adapters.llama_block import JoinedBlock, Places, Refresh, understood
 from harness.adapters.lowrank import with_lora
 from harness.adapters.masks import unmask
 from harness.adapters.quicken import blocks
@@ -43,13 +43,13 @@ def adapted(config: Any, lora: Lora, attention: str = "grouped", bits: str = "")
 def joined(model: Any) -> Any:
     """The same model, whose blocks are computed in joined products."""
     other = copy.deepcopy(model)
-    found = []
+    places, found = Places.of(PADDING_BL), []
     for block in blocks(other):
         assert understood(block)
         new = JoinedBlock(block)
         found.append(new)
-        block.forward = lambda hidden, attention_mask, position_embeddings, new=new, **_: new(
-            hidden, attention_mask, position_embeddings
+        block.forward = lambda hidden, attention_mask, position_embeddings, new=new, **_: places.put_back(
+            new(places.taken(hidden), attention_mask, position_embeddings, (places.among_BL, places.padded_N))
         )
     Refresh(found)()
     return other

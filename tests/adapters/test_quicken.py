@@ -59,10 +59,10 @@ def test_little_memory_means_recomputed_activations_and_small_passes(monkeypatch
     for free in (10**7, 10**9, 10**13):
         model = model_of()
         monkeypatch.setattr(quicken, "free_bytes", lambda device, free=free: free)
-        rooms[free] = quicken.quicken(model, Machine(), quicken.Work(10**4, 40))
+        rooms[free] = quicken.quicken(model, Machine(), quicken.Work(10**4, 40)).subwords
         assert model.is_gradient_checkpointing is (free == 10**7)
     assert rooms[10**7] < rooms[10**9] <= rooms[10**13] == 3072
-    assert quicken.quicken(model_of(), Machine(pass_subwords=77), quicken.Work(10**4, 40)) == 77
+    assert quicken.quicken(model_of(), Machine(pass_subwords=77), quicken.Work(10**4, 40)).subwords == 77
 
 
 def test_the_estimate_of_activations_is_near_what_is_kept() -> None:

@@ -13,6 +13,7 @@ import torch
 from bitsandbytes.optim import AdamW8bit
 from harness.adapters import checkpoint
 from harness.adapters import tagger as module
+from harness.adapters.passes import Room
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.tagger import Tagger
 from harness.adapters.tagging import TagObjective, best_tags, tagged_windows
@@ -191,9 +192,26 @@ def test_passes_of_an_update_are_even(monkeypatch: pytest.MonkeyPatch, tiny_deco
     objective = TagObjective(made.model, made.encoder)
     monkeypatch.setattr(objective, "_loss", len)
     examples = list(tagged_windows(windows, [[0, 0]] * 10))
-    room = 6 * len(windows[0].ids)
-    assert list(objective.losses(examples, room)) == [5, 5]
-    assert list(objective.losses(examples, 10 * room)) == [10]
+    size = 6 * len(windows[0].ids)
+    assert list(objective.losses(examples, Room(size))) == [5, 5]
+    assert list(objective.losses(examples, Room(10 * size))) == [10]
+
+
+def test_an_epoch_reads_every_sentence_once_in_an_order_of_its_own(
+    tiny_decoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update, read = Trainer._update, []
+
+    def noted(self: Trainer, examples: Any) -> Any:
+        read.append([one.window.sentence for one in examples])
+        return update(self, examples)
+
+    monkeypatch.setattr(Trainer, "_update", noted)
+    fitted(tiny_decoder, tmp_path, train={"epochs": 2, "batch": 5})
+    assert [len(one) for one in read] == [5, 5, 5, 5, 4] * 2
+    epochs = [[number for one in read[i : i + 5] for number in one] for i in (0, 5)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(24))
+    assert epochs[0] != epochs[1]
 
 
 class Crash(Exception):
