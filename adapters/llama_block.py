@@ -1,11 +1,11 @@
 """Blocks as Llama and Mistral have them, with low-rank adapters, computed for training in fewer and larger products.
 
-Projections of one input are one product, and their adapters ride along in it: [x | x down] [weight ; up]. Only
-attention knows of rows, and of padding: everything else is computed of the subwords that are there. The block is
-written out over plain tensors, so that torch compiles it once for all blocks and batches. It computes what the block of
-transformers computes: a test holds its outputs and its gradients to that.
-Suffixes: B rows, L subwords of a row, N the subwords that are computed, D width, H query heads, K key heads, E width of
-a head, I inputs, O outputs, J inputs and ranks.
+Projections of one input are one product, and their adapters ride along in it: [x | x down] [weight ; up]. Subwords
+stand one behind the other, without padding, and only attention knows of rows, which may hold several sentences. The
+block is written out over plain tensors, so that torch compiles it once for all blocks and batches. It computes what the
+block of transformers computes: a test holds its outputs and its gradients to that.
+Suffixes: R rows, L subwords of a row, N subwords, D width, H query heads, K key heads, E width of a head, I inputs,
+O outputs, J inputs and ranks.
 """
 
 from __future__ import annotations
@@ -80,32 +80,6 @@ class Joined:
         return y_NO
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where the subwords of padded rows stand among those that are there, and the other way round.
-
-    `among_BL` counts those before each, and is -1 for padding; `padded_N` are places in rows one behind the other.
-    """
-
-    among_BL: torch.Tensor
-    padded_N: torch.Tensor
-
-    @classmethod
-    def of(cls, real_BL: torch.Tensor) -> Places:
-        """From a mask of shape [B, L] that is 0 for padding."""
-        is_real = real_BL.flatten() != 0
-        among = torch.where(is_real, is_real.cumsum(0) - 1, -1)
-        return cls(among.view(real_BL.shape), is_real.nonzero().squeeze(1))
-
-    def taken(self, hidden_BLD: torch.Tensor) -> torch.Tensor:
-        """Shape [N, D]: without padding."""
-        return hidden_BLD.flatten(0, 1)[self.padded_N]
-
-    def put_back(self, hidden_ND: torch.Tensor) -> torch.Tensor:
-        """Shape [B, L, D]; padding holds any numbers."""
-        return hidden_ND[self.among_BL.clamp(min=0)]
-
-
 class JoinedBlock:
     """A block's forward pass for training. What it shares with the block: all weights."""
 
@@ -122,15 +96,15 @@ class JoinedBlock:
         """Its four products."""
         return self.heads, self.mixed, self.gates, self.down
 
-    def __call__(self, hidden_ND: torch.Tensor, mask_B1LL: torch.Tensor, turns: _Pair, places: _Pair) -> torch.Tensor:
-        """Shape [N, D]. The mask is added to scores; `turns` holds the cosines and sines of positions in rows.
+    def __call__(self, hidden_ND: torch.Tensor, mask_R1LL: torch.Tensor, turns: _Pair, places: _Pair) -> torch.Tensor:
+        """Shape [N, D]. The mask is added to scores; `turns` holds the cosines and sines of positions.
 
-        `places` are the two of `Places`.
+        `places` are `among_RL` and `packed_N` of `Places`.
         """
         heads_NO = self.heads(_normed(hidden_ND, self.before_attention))
         queries = self.mixed.down_IR.shape[0] // self.width
         read_ND: torch.Tensor = _Attention.apply(  # type: ignore[no-untyped-call]
-            heads_NO.view(heads_NO.shape[0], -1, self.width), mask_B1LL, *turns, *places, queries, self.scale
+            heads_NO.view(heads_NO.shape[0], -1, self.width), mask_R1LL, *turns, *places, queries, self.scale
         )
         hidden_ND = _added(hidden_ND, self.mixed(read_ND))
         gate_NI, up_NI = self.gates(_normed(hidden_ND, self.before_mlp)).chunk(2, 1)
@@ -214,45 +188,45 @@ class _Attention(torch.autograd.Function):
     def forward(  # type: ignore[no-untyped-def]
         ctx,
         heads_NHE: torch.Tensor,
-        mask_B1LL: torch.Tensor,
-        cos_BLE: torch.Tensor,
-        sin_BLE: torch.Tensor,
-        among_BL: torch.Tensor,
-        padded_N: torch.Tensor,
+        mask_R1LL: torch.Tensor,
+        cos_RLE: torch.Tensor,
+        sin_RLE: torch.Tensor,
+        among_RL: torch.Tensor,
+        packed_N: torch.Tensor,
         H: int,
         scale: float,
     ) -> torch.Tensor:
-        (B, L), (_, heads, E) = among_BL.shape, heads_NHE.shape
+        (R, L), (_, heads, E) = among_RL.shape, heads_NHE.shape
         K = (heads - H) // 2
-        query, key, value = torch.split(heads_NHE[among_BL.clamp(min=0)], [H, K, K], 2)
-        turns = cos_BLE[:, :, None, : E // 2], sin_BLE[:, :, None, : E // 2]
+        query, key, value = torch.split(heads_NHE[among_RL.clamp(min=0)], [H, K, K], 2)
+        turns = cos_RLE[:, :, None, : E // 2], sin_RLE[:, :, None, : E // 2]
         query = _by_key(_turned(query, *turns), K)
         key, value = _by_key(_turned(key, *turns), K), _by_key(value, K)
-        scores_BHLL = torch.bmm(query, key.transpose(1, 2)).view(B, H, L, L).float() * scale + mask_B1LL
-        weights = torch.softmax(scores_BHLL, -1).to(query.dtype).view(B * K, H // K * L, L)
-        ctx.save_for_backward(query, key, value, weights, *turns, among_BL, padded_N)
+        scores_RHLL = torch.bmm(query, key.transpose(1, 2)).view(R, H, L, L).float() * scale + mask_R1LL
+        weights = torch.softmax(scores_RHLL, -1).to(query.dtype).view(R * K, H // K * L, L)
+        ctx.save_for_backward(query, key, value, weights, *turns, among_RL, packed_N)
         ctx.sizes = H, scale
-        read_BLHE = torch.bmm(weights, value).view(B, H, L, E).transpose(1, 2)
-        return read_BLHE.reshape(B * L, H * E)[padded_N]
+        read_RLHE = torch.bmm(weights, value).view(R, H, L, E).transpose(1, 2)
+        return read_RLHE.reshape(R * L, H * E)[packed_N]
 
     @staticmethod
     def backward(ctx, grad_ND: torch.Tensor) -> Any:  # type: ignore[no-untyped-def]
-        query, key, value, weights, cos, sin, among_BL, padded_N = ctx.saved_tensors
+        query, key, value, weights, cos, sin, among_RL, packed_N = ctx.saved_tensors
         H, scale = ctx.sizes
-        B, L = among_BL.shape
-        K, E = key.shape[0] // B, key.shape[2]
-        grad_BLD = torch.where(among_BL[:, :, None] >= 0, grad_ND[among_BL.clamp(min=0)], 0)
-        grad = _by_key(grad_BLD.view(B, L, H, E), K)
+        R, L = among_RL.shape
+        K, E = key.shape[0] // R, key.shape[2]
+        grad_RLD = torch.where(among_RL[:, :, None] >= 0, grad_ND[among_RL.clamp(min=0)], 0)
+        grad = _by_key(grad_RLD.view(R, L, H, E), K)
         grad_weights = torch.bmm(grad, value.transpose(1, 2)).float()
         shares = weights.float()
         grad_scores = grad_weights - (grad_weights * shares).sum(-1, keepdim=True)
         grad_scores = (grad_scores * shares * scale).to(query.dtype)
         parts = [
-            _turned(_by_row(torch.bmm(grad_scores, key), B, L), cos, -sin),
-            _turned(_by_row(torch.bmm(grad_scores.transpose(1, 2), query), B, L), cos, -sin),
-            _by_row(torch.bmm(weights.transpose(1, 2), grad), B, L),
+            _turned(_by_row(torch.bmm(grad_scores, key), R, L), cos, -sin),
+            _turned(_by_row(torch.bmm(grad_scores.transpose(1, 2), query), R, L), cos, -sin),
+            _by_row(torch.bmm(weights.transpose(1, 2), grad), R, L),
         ]
-        grad_NHE = torch.cat(parts, 2).flatten(0, 1)[padded_N]
+        grad_NHE = torch.cat(parts, 2).flatten(0, 1)[packed_N]
         return grad_NHE, None, None, None, None, None, None, None
 
 
@@ -264,14 +238,14 @@ def _deep_product(grad_NO: torch.Tensor, weight_OJ: torch.Tensor, deepest: int) 
     return total_NJ
 
 
-def _by_key(heads_BLHE: torch.Tensor, keys: int) -> torch.Tensor:
-    """Shape [B * K, H / K * L, E]: heads that read the same key, one below the other."""
-    B, L, H, E = heads_BLHE.shape
-    return heads_BLHE.transpose(1, 2).contiguous().view(B * keys, H // keys * L, E)
+def _by_key(heads_RLHE: torch.Tensor, keys: int) -> torch.Tensor:
+    """Shape [R * K, H / K * L, E]: heads that read the same key, one below the other."""
+    R, L, H, E = heads_RLHE.shape
+    return heads_RLHE.transpose(1, 2).contiguous().view(R * keys, H // keys * L, E)
 
 
 def _by_row(heads: torch.Tensor, rows: int, length: int) -> torch.Tensor:
-    """Back from `_by_key` to [B, L, H, E]."""
+    """Back from `_by_key` to [R, L, H, E]."""
     return heads.view(rows, -1, length, heads.shape[-1]).transpose(1, 2)
 
 

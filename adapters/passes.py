@@ -12,14 +12,13 @@ _EVENNESS = 64  # the larger, the less a pass of full size costs more than two h
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a pass may read at most, in subwords, padding included; what padding costs, a subword of it, in subwords."""
+    """The subwords that a pass may read at most. Padding is among them, unless whoever reads it `packs` rows."""
 
     subwords: int
-    padding: float = 1.0
+    packs: bool = False
 
-    def cost(self, real: int, padded: int) -> float:
-        """What a pass costs that reads so many subwords, without padding and with it, in the time of one."""
-        size = real + self.padding * (padded - real)
+    def cost(self, size: int) -> float:
+        """What a pass of `size` subwords costs, in the time of one subword."""
         return size + _PASS + size * size / (_EVENNESS * max(1, self.subwords))
 
 
@@ -29,15 +28,15 @@ def passes(lengths: Sequence[int], room: Room, rows: int | None = None) -> list[
     `lengths` are those of the rows in subwords, longest first. A pass has at most `rows` rows and what there is room
     for, but never less than one row.
     """
-    before = list(accumulate(lengths, initial=0))
+    before = list(accumulate(lengths, initial=0))  # subwords of the rows before each
     least, begins = [0.0], [0]  # the cost of the first rows, and where their last pass begins
     for after in range(1, len(lengths) + 1):
         found: list[tuple[float, int]] = []
         for first in range(after - 1, max(-1, after - 1 - (rows or after)), -1):
-            padded = (after - first) * lengths[first]
-            if padded > room.subwords and found:
+            size = before[after] - before[first] if room.packs else (after - first) * lengths[first]
+            if size > room.subwords and found:
                 break  # as longer ones would be
-            found.append((least[first] + room.cost(before[after] - before[first], padded), first))
+            found.append((least[first] + room.cost(size), first))
         cost, first = min(found)
         least.append(cost)
         begins.append(first)

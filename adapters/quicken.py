@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from harness.adapters.device import free_bytes
 from harness.adapters.embedded import cache_folder
-from harness.adapters.llama_block import JoinedBlock, Places, Refresh, understood
+from harness.adapters.llama_block import JoinedBlock, Refresh, understood
+from harness.adapters.packing import Places
 from harness.adapters.passes import Room
 from harness.adapters.pretrained import elements
 from harness.adapters.settings import Choice, Machine
@@ -28,7 +29,6 @@ _MOST_ON_CPU = 3072  # beyond which much is lost
 _RECOMPUTED = 8  # how many times more subwords fit where activations are recomputed
 _COMPILING_SECONDS = 15  # what compiling a block takes the first time
 _GAIN = 0.4  # the share of the time that it saves
-_ATTENTION = 0.15  # the share of a block's time that attention takes, of short rows
 _PLACES = "harness_places"  # among the arguments of blocks
 _FLOPS = {"cpu": 1.8e11, "cuda": 1e14}  # what training reaches without it, roughly: on one thread, on one GPU
 
@@ -52,10 +52,10 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
     if _chosen(machine.gradient_checkpointing, lambda: room < max(_ENOUGH, work.longest)):
         backbone.gradient_checkpointing_enable({"use_reentrant": False})
         room *= _RECOMPUTED
-    padding = 1.0
-    if _chosen(machine.compile, lambda: _pays(backbone, work, device.type)):
-        padding = _compile(backbone, device.type, machine.compile == "on")
-    return Room(machine.pass_subwords or min(room, most_subwords(device)), padding)
+    packs = _chosen(machine.compile, lambda: _pays(backbone, work, device.type)) and _compile(
+        backbone, device.type, machine.compile == "on"
+    )
+    return Room(machine.pass_subwords or min(room, most_subwords(device)), packs)
 
 
 def most_subwords(device: torch.device) -> int:
@@ -89,21 +89,20 @@ def _pays(backbone: nn.Module, work: Work, device: str) -> bool:
     return seconds * _GAIN > _COMPILING_SECONDS
 
 
-def _compile(backbone: Any, device: str, insist: bool) -> float:
+def _compile(backbone: Any, device: str, insist: bool) -> bool:
     """Compile the blocks for training. All are of one code, so that it is compiled once, for batches of any shape.
 
-    Returns what padding costs them.
+    Returns whether they compute no padding.
     """
     if reason := _obstacle(device):
         if insist:
             raise CardError(f"machine.compile=on: torch cannot compile here: {reason} Use auto or off.")
-        return 1.0
+        return False
     backbone.enable_input_require_grads()  # else the first block would be a case of its own
     found: list[Any] = list(blocks(backbone))
     joinable = device == "cpu" and all(map(understood, found))
-    padding = _ATTENTION if joinable else 1.0
     if any("forward" in vars(block) for block in found):
-        return padding  # they are compiled already
+        return joinable  # they are compiled already
     if joinable:
         joined = [JoinedBlock(block) for block in found]
         backbone.register_forward_pre_hook(partial(_before_joined, Refresh(joined)), with_kwargs=True)
@@ -112,7 +111,7 @@ def _compile(backbone: Any, device: str, insist: bool) -> float:
         compiled = [torch.compile(block.forward, dynamic=True) for block in found]
     for block, quick in zip(found, compiled, strict=True):
         block.forward = _while_training(block, block.forward, quick)
-    return padding
+    return joinable
 
 
 def _before_joined(refresh: Refresh, backbone: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -125,19 +124,20 @@ def _before_joined(refresh: Refresh, backbone: nn.Module, args: Any, kwargs: dic
 
 
 def _joined(block: JoinedBlock, is_first: bool, is_last: bool) -> Any:
-    """A block's forward pass; from the first to the last, subwords stand one behind the other, without padding."""
+    """A block's forward pass; from the first to the last, subwords stand without padding."""
 
     def forward(hidden: torch.Tensor, attention_mask: torch.Tensor, position_embeddings: Any, **others: Any) -> Any:
         places: Places = others[_PLACES]
         hidden_ND = places.taken(hidden) if is_first else hidden
         if is_first and hidden.is_leaf:  # nothing before it is trained
             hidden_ND = hidden_ND.detach().requires_grad_()
-        both = places.among_BL, places.padded_N
-        sizes = [(hidden_ND, (0,)), (attention_mask, (0, 2, 3)), (both[0], (0, 1)), (both[1], (0,))]
-        for tensor, varying in [*sizes, *((turns, (1,)) for turns in position_embeddings)]:
+        mask_R1LL, turns = places.mask(attention_mask), tuple(map(places.turns, position_embeddings))
+        both = places.among_RL, places.packed_N
+        sizes = [(hidden_ND, (0,)), (mask_R1LL, (0, 2, 3)), (both[0], (0, 1)), (both[1], (0,))]
+        for tensor, varying in [*sizes, *((one, (0, 1)) for one in turns)]:
             for size in varying:
                 torch._dynamo.maybe_mark_dynamic(tensor, size)
-        hidden_ND = _compiled_joined()(block, hidden_ND, attention_mask, position_embeddings, both)
+        hidden_ND = _compiled_joined()(block, hidden_ND, mask_R1LL, turns, both)
         return places.put_back(hidden_ND) if is_last else hidden_ND
 
     return forward

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from harness.adapters.llama_block import JoinedBlock, Places, Refresh, understood
+from harness.adapters.llama_block import JoinedBlock, Refresh, understood
 from harness.adapters.lowrank import with_lora
 from harness.adapters.masks import unmask
+from harness.adapters.packing import Places
 from harness.adapters.quicken import blocks
 from harness.adapters.settings import Lora
 from transformers import AutoModel, LlamaConfig, MistralConfig, Qwen2Config
@@ -22,7 +23,9 @@ SIZES = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
 }
-IDS_BL = torch.tensor([[5, 9, 3, 22, 41, 17, 8, 30], [7, 7, 12, 50, 2, 0, 0, 0]])
+IDS_BL = torch.tensor(
+    [[5, 9, 3, 22, 41, 17, 8, 30], [7, 7, 12, 50, 2, 0, 0, 0], [4, 1, 0, 0, 0, 0, 0, 0], [6, 6, 5, 0, 0, 0, 0, 0]]
+)
 PADDING_BL = (IDS_BL != 0).long()
 
 
@@ -49,7 +52,12 @@ def joined(model: Any) -> Any:
         new = JoinedBlock(block)
         found.append(new)
         block.forward = lambda hidden, attention_mask, position_embeddings, new=new, **_: places.put_back(
-            new(places.taken(hidden), attention_mask, position_embeddings, (places.among_BL, places.padded_N))
+            new(
+                places.taken(hidden),
+                places.mask(attention_mask),
+                tuple(map(places.turns, position_embeddings)),
+                (places.among_RL, places.packed_N),
+            )
         )
     Refresh(found)()
     return other
@@ -67,7 +75,7 @@ def test_outputs_and_gradients_are_those_of_the_block(kind: Any, targets: Any, b
     options = {"sliding_window": 3} if kind is MistralConfig else {}
     theirs = adapted(kind(**SIZES, **options), Lora(r=4, alpha=12, dropout=0.0, targets=targets), bits=bits[:3])
     ours = joined(theirs)
-    target = torch.randn(13, 32)
+    target = torch.randn(18, 32)
     for model in (ours, theirs):
         (hidden(model) * target).sum().backward()
     torch.testing.assert_close(hidden(ours), hidden(theirs), atol=1e-4, rtol=1e-4)

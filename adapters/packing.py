@@ -1,0 +1,94 @@
+"""Sentences one behind the other, without padding, and in rows that hold several of them for attention.
+
+Suffixes of names: B sentences, L subwords of a row, N subwords that are there, R rows of several sentences, D width,
+E width of a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the subwords of padded sentences stand without padding, and where in rows of several sentences.
+
+    `real_N` and `packed_N` are places in sentences and in rows one behind the other; `among_BL` and `among_RL` are the
+    way back, -1 where there is no subword.
+    """
+
+    real_N: torch.Tensor
+    among_BL: torch.Tensor
+    packed_N: torch.Tensor
+    among_RL: torch.Tensor
+    known: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)  # what was packed, and packed
+
+    @classmethod
+    def of(cls, real_BL: torch.Tensor) -> Places:
+        """From a mask of shape [B, L] that is 0 for padding."""
+        B, L = real_BL.shape
+        real_N = (real_BL.flatten() != 0).nonzero().squeeze(1)
+        counts_B = (real_BL != 0).sum(1)
+        row_B, start_B, rows = _packed(counts_B.tolist(), L)
+        numbers_N = torch.arange(len(real_N))
+        sentence_N = real_N // L
+        within_N = numbers_N - (counts_B.cumsum(0) - counts_B)[sentence_N]
+        packed_N = (torch.tensor(row_B) * L + torch.tensor(start_B))[sentence_N] + within_N
+        among_BL, among_RL = (torch.full((some * L,), -1) for some in (B, rows))
+        among_BL[real_N] = among_RL[packed_N] = numbers_N
+        return cls(real_N, among_BL.view(B, L), packed_N, among_RL.view(rows, L))
+
+    def taken(self, hidden_BLD: torch.Tensor) -> torch.Tensor:
+        """Shape [N, D]: without padding."""
+        return hidden_BLD.flatten(0, 1)[self.real_N]
+
+    def put_back(self, hidden_ND: torch.Tensor) -> torch.Tensor:
+        """Shape [B, L, D]; padding holds any numbers."""
+        return hidden_ND[self.among_BL.clamp(min=0)]
+
+    def turns(self, turns_BLE: torch.Tensor) -> torch.Tensor:
+        """Shape [R, L, E], from what turns positions of sentences, of shape [B or 1, L, E]."""
+        return self._once(turns_BLE, self._turns)
+
+    def mask(self, mask_B1LL: torch.Tensor) -> torch.Tensor:
+        """Shape [R, 1, L, L], from a mask that is added to the scores of sentences: no sentence sees another."""
+        return self._once(mask_B1LL, self._mask)
+
+    def _turns(self, turns_BLE: torch.Tensor) -> torch.Tensor:
+        sentence_RL, position_RL = self._origins()
+        return turns_BLE.expand(len(self.among_BL), -1, -1)[sentence_RL, position_RL]
+
+    def _mask(self, mask_B1LL: torch.Tensor) -> torch.Tensor:
+        sentence_RL, position_RL = self._origins()
+        queries, keys = (slice(None), slice(None), None), (slice(None), None, slice(None))
+        is_one_RLL = (sentence_RL[queries] == sentence_RL[keys]) & (self.among_RL >= 0)[keys]
+        mask_RLL = mask_B1LL[sentence_RL[queries], 0, position_RL[queries], position_RL[keys]]
+        return torch.where(is_one_RLL, mask_RLL, torch.finfo(mask_B1LL.dtype).min)[:, None]
+
+    def _origins(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The sentence of each place in rows, and the position in it; any where there is no subword."""
+        origin_RL = self.real_N[self.among_RL.clamp(min=0)]
+        L = self.among_BL.shape[1]
+        return origin_RL // L, origin_RL % L
+
+    def _once(self, tensor: torch.Tensor, pack: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """All blocks are given the same few tensors."""
+        if id(tensor) not in self.known:
+            self.known[id(tensor)] = tensor, pack(tensor)
+        return self.known[id(tensor)][1]
+
+
+def _packed(counts: Sequence[int], length: int) -> tuple[list[int], list[int], int]:
+    """The row of each sentence, where it begins in it, and how many rows there are: the first that has room for it."""
+    rows, starts = [0] * len(counts), [0] * len(counts)
+    used: list[int] = []
+    for sentence in sorted(range(len(counts)), key=lambda number: -counts[number]):
+        row = next((row for row, taken in enumerate(used) if taken + counts[sentence] <= length), len(used))
+        if row == len(used):
+            used.append(0)
+        rows[sentence], starts[sentence] = row, used[row]
+        used[row] += counts[sentence]
+    return rows, starts, len(used)

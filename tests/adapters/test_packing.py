@@ -1,0 +1,63 @@
+"""Rows of several sentences hold every subword once, and no sentence sees another."""
+
+from __future__ import annotations
+
+import torch
+from harness.adapters.packing import Places
+from hypothesis import given
+from hypothesis import strategies as st
+
+LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=12)
+
+
+def real_of(lengths: list[int]) -> torch.Tensor:
+    return (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+
+
+@given(LENGTHS)
+def test_every_subword_is_packed_once_and_put_back_where_it_was(lengths: list[int]) -> None:
+    real_BL = real_of(lengths)
+    places = Places.of(real_BL)
+    hidden_BLD = torch.randn(*real_BL.shape, 3)
+    taken_ND = places.taken(hidden_BLD)
+    assert len(taken_ND) == sum(lengths)
+    assert torch.equal(places.put_back(taken_ND)[real_BL == 1], hidden_BLD[real_BL == 1])
+    assert places.packed_N.unique().numel() == sum(lengths)
+    assert torch.equal(places.among_RL.flatten()[places.packed_N], torch.arange(sum(lengths)))
+    assert int((places.among_RL >= 0).sum()) == sum(lengths)
+    assert places.among_RL.shape[1] == max(lengths)
+
+
+def test_short_sentences_share_a_row() -> None:
+    assert Places.of(real_of([3, 8, 5, 2])).among_RL.tolist() == [
+        [3, 4, 5, 6, 7, 8, 9, 10],
+        [11, 12, 13, 14, 15, 0, 1, 2],
+        [16, 17, -1, -1, -1, -1, -1, -1],
+    ]
+
+
+@given(LENGTHS)
+def test_a_subword_sees_of_its_own_sentence_what_the_mask_lets_it_see(lengths: list[int]) -> None:
+    real_BL = real_of(lengths)
+    places = Places.of(real_BL)
+    hidden = torch.finfo(torch.float32).min
+    mask_B1LL = torch.randn(len(lengths), 1, max(lengths), max(lengths)).masked_fill(
+        real_BL[:, None, None] == 0, hidden
+    )
+    mask_RLL = places.mask(mask_B1LL)[:, 0]
+    for number, (sentence, position) in enumerate(real_BL.nonzero().tolist()):
+        row, at = divmod(int(places.packed_N[number]), max(lengths))
+        among_L, seen_L = places.among_RL[row], mask_RLL[row, at]
+        first, after = sum(lengths[:sentence]), sum(lengths[: sentence + 1])
+        own_L = (among_L >= first) & (among_L < after)
+        assert torch.equal(seen_L[own_L], mask_B1LL[sentence, 0, position, : lengths[sentence]])
+        assert (seen_L[~own_L] == hidden).all()
+
+
+@given(LENGTHS)
+def test_positions_begin_anew_with_each_sentence(lengths: list[int]) -> None:
+    real_BL = real_of(lengths)
+    places = Places.of(real_BL)
+    turns_BLE = torch.randn(1, max(lengths), 4)
+    turned_NE = places.turns(turns_BLE).flatten(0, 1)[places.packed_N]
+    assert torch.equal(turned_NE, turns_BLE[0, real_BL.nonzero()[:, 1]])
