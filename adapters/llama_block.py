@@ -139,7 +139,8 @@ class Refresh:
 
     @torch.no_grad()
     def __call__(self) -> None:
-        torch._foreach_copy_(self.places, [*torch._foreach_mul(self.downs, self.factors), *self.ups])
+        if self.places:
+            torch._foreach_copy_(self.places, [*torch._foreach_mul(self.downs, self.factors), *self.ups])
 
 
 _Pair = tuple[torch.Tensor, torch.Tensor]

@@ -28,7 +28,7 @@ _MOST = 8192  # subwords of a pass beyond which nothing is won
 _MOST_ON_CPU = 3072  # beyond which much is lost
 _RECOMPUTED = 8  # how many times more subwords fit where activations are recomputed
 _COMPILING_SECONDS = 15  # what compiling a block takes the first time
-_GAIN = 0.4  # the share of the time that it saves
+_GAIN = 0.25  # the share of the time that it saves
 _PLACES = "harness_places"  # among the arguments of blocks
 _FLOPS = {"cpu": 1.8e11, "cuda": 1e14}  # what training reaches without it, roughly: on one thread, on one GPU
 
@@ -42,7 +42,8 @@ class Work:
 
 
 def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
-    """Compile the blocks of a model, and recompute activations, as the settings or the estimates say.
+    """Join the products of a model's blocks, where that is known how; compile them, and recompute activations, as the
+    settings or the estimates say.
 
     Returns what a pass may read. Raises CardError where compiling is asked for by name and cannot be done.
     """
@@ -52,10 +53,16 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
     if _chosen(machine.gradient_checkpointing, lambda: room < max(_ENOUGH, work.longest)):
         backbone.gradient_checkpointing_enable({"use_reentrant": False})
         room *= _RECOMPUTED
-    packs = _chosen(machine.compile, lambda: _pays(backbone, work, device.type)) and _compile(
-        backbone, device.type, machine.compile == "on"
+    compiles = _chosen(machine.compile, lambda: _pays(backbone, work, device.type)) and _can_compile(
+        device.type, machine.compile == "on"
     )
-    return Room(machine.pass_subwords or min(room, most_subwords(device)), packs)
+    joins = device.type == "cpu" and all(map(understood, blocks(backbone)))
+    is_new = not any("forward" in vars(block) for block in blocks(backbone))  # to all this
+    if joins and is_new:
+        _join(backbone, _compiled_joined() if compiles else JoinedBlock.__call__)
+    elif compiles and is_new:
+        _compile(backbone)
+    return Room(machine.pass_subwords or min(room, most_subwords(device)), joins)
 
 
 def most_subwords(device: torch.device) -> int:
@@ -89,29 +96,21 @@ def _pays(backbone: nn.Module, work: Work, device: str) -> bool:
     return seconds * _GAIN > _COMPILING_SECONDS
 
 
-def _compile(backbone: Any, device: str, insist: bool) -> bool:
-    """Compile the blocks for training. All are of one code, so that it is compiled once, for batches of any shape.
-
-    Returns whether they compute no padding.
-    """
-    if reason := _obstacle(device):
-        if insist:
-            raise CardError(f"machine.compile=on: torch cannot compile here: {reason} Use auto or off.")
-        return False
+def _compile(backbone: Any) -> None:
+    """Compile the blocks for training. All are of one code, so that it is compiled once, for batches of any shape."""
     backbone.enable_input_require_grads()  # else the first block would be a case of its own
-    found: list[Any] = list(blocks(backbone))
-    joinable = device == "cpu" and all(map(understood, found))
-    if any("forward" in vars(block) for block in found):
-        return joinable  # they are compiled already
-    if joinable:
-        joined = [JoinedBlock(block) for block in found]
-        backbone.register_forward_pre_hook(partial(_before_joined, Refresh(joined)), with_kwargs=True)
-        compiled = [_joined(block, block is joined[0], block is joined[-1]) for block in joined]
-    else:
-        compiled = [torch.compile(block.forward, dynamic=True) for block in found]
-    for block, quick in zip(found, compiled, strict=True):
-        block.forward = _while_training(block, block.forward, quick)
-    return joinable
+    for block in blocks(backbone):
+        block.forward = _while_training(block, block.forward, torch.compile(block.forward, dynamic=True))
+
+
+def _join(backbone: nn.Module, run: Any) -> None:
+    """Have the blocks computed for training by `run` of a `JoinedBlock`, without padding."""
+    joined = [JoinedBlock(block) for block in blocks(backbone)]
+    refresh = Refresh(joined)
+    backbone.register_forward_pre_hook(partial(_before_joined, refresh), with_kwargs=True)
+    for block, quick in zip(blocks(backbone), joined, strict=True):
+        forward = _joined(partial(run, quick), quick is joined[0], quick is joined[-1], bool(refresh.places))
+        block.forward = _while_training(block, block.forward, forward)
 
 
 def _before_joined(refresh: Refresh, backbone: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -123,21 +122,21 @@ def _before_joined(refresh: Refresh, backbone: nn.Module, args: Any, kwargs: dic
     return args, {**kwargs, _PLACES: Places.of(real_BL)}
 
 
-def _joined(block: JoinedBlock, is_first: bool, is_last: bool) -> Any:
+def _joined(run: Any, is_first: bool, is_last: bool, is_trained: bool) -> Any:
     """A block's forward pass; from the first to the last, subwords stand without padding."""
 
     def forward(hidden: torch.Tensor, attention_mask: torch.Tensor, position_embeddings: Any, **others: Any) -> Any:
         places: Places = others[_PLACES]
         hidden_ND = places.taken(hidden) if is_first else hidden
         if is_first and hidden.is_leaf:  # nothing before it is trained
-            hidden_ND = hidden_ND.detach().requires_grad_()
+            hidden_ND = hidden_ND.detach().requires_grad_(is_trained)
         mask_R1LL, turns = places.mask(attention_mask), tuple(map(places.turns, position_embeddings))
         both = places.among_RL, places.packed_N
         sizes = [(hidden_ND, (0,)), (mask_R1LL, (0, 2, 3)), (both[0], (0, 1)), (both[1], (0,))]
         for tensor, varying in [*sizes, *((one, (0, 1)) for one in turns)]:
             for size in varying:
                 torch._dynamo.maybe_mark_dynamic(tensor, size)
-        hidden_ND = _compiled_joined()(block, hidden_ND, mask_R1LL, turns, both)
+        hidden_ND = run(hidden_ND, mask_R1LL, turns, both)
         return places.put_back(hidden_ND) if is_last else hidden_ND
 
     return forward
@@ -151,6 +150,13 @@ def _compiled_joined() -> Any:
 
 def _while_training(block: nn.Module, plain: Any, compiled: Any) -> Any:
     return lambda *args, **kwargs: (compiled if block.training else plain)(*args, **kwargs)
+
+
+def _can_compile(device: str, insist: bool) -> bool:
+    reason = _obstacle(device)
+    if reason and insist:
+        raise CardError(f"machine.compile=on: torch cannot compile here: {reason} Use auto or off.")
+    return not reason
 
 
 @cache

@@ -31,12 +31,19 @@ def assert_same_training(one: Watched, two: Watched) -> None:
 
 
 @pytest.mark.real
-def test_compiled_blocks_learn_the_same(tiny_decoder: Path, tmp_path: Path) -> None:
-    plain = trained(tiny_decoder, tmp_path / "a", compile="off")
-    compiled = trained(tiny_decoder, tmp_path / "b", compile="on")
-    blocks = list(quicken.blocks(compiled.model))
-    assert len(blocks) == 4 and all("forward" in vars(block) for block in blocks)
-    assert_same_training(plain, compiled)
+@pytest.mark.parametrize("joins", [True, False])
+@pytest.mark.parametrize("compiles", ["on", "off"])
+def test_joined_and_compiled_blocks_learn_the_same(
+    tiny_decoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, joins: bool, compiles: str
+) -> None:
+    quick = trained(tiny_decoder, tmp_path / "a", compile=compiles) if joins else None
+    monkeypatch.setattr(quicken, "understood", lambda block: False)
+    quick = quick or trained(tiny_decoder, tmp_path / "a", compile=compiles)
+    plain = trained(tiny_decoder, tmp_path / "b", compile="off")
+    blocks = list(quicken.blocks(quick.model))
+    assert len(blocks) == 4
+    assert all(("forward" in vars(block)) is (joins or compiles == "on") for block in blocks)
+    assert_same_training(plain, quick)
 
 
 def test_recomputed_activations_learn_the_same(tiny_decoder: Path, tmp_path: Path) -> None:
@@ -81,21 +88,22 @@ def test_the_estimate_of_activations_is_near_what_is_kept() -> None:
 
 
 def test_only_long_training_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bool] = []
-    monkeypatch.setattr(quicken, "_compile", lambda backbone, device, insist: asked.append(insist))
+    asked: list[Any] = []
+    monkeypatch.setattr(quicken, "_compile", lambda backbone: asked.append(backbone))
     for subwords in (10**3, 10**10):
-        quicken.quicken(model_of(), Machine(), quicken.Work(subwords, 40))
-    assert asked == [False]
+        model = model_of()
+        quicken.quicken(model, Machine(), quicken.Work(subwords, 40))
+    assert asked == [model]
 
 
 def test_what_pays_on_one_core_need_not_on_many(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr(quicken, "_compile", lambda *_: asked.append(torch.get_num_threads()))
     parameters = sum(p.numel() for block in quicken.blocks(model_of()) for p in block.parameters())
-    minute = round(60 * 1.8e11 / (4 * parameters))  # subwords that one core trains on in a minute, by the estimate
+    minutes = round(120 * 1.8e11 / (4 * parameters))  # subwords that one core trains on in two, by the estimate
     for threads in (1, 8):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        quicken.quicken(model_of(), Machine(), quicken.Work(minute, 40))
+        quicken.quicken(model_of(), Machine(), quicken.Work(minutes, 40))
     assert asked == [1]
 
 
