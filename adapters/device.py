@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.adapters.settings import Machine, Model, Train
+from harness.adapters.settings import Machine, Model
 
 from harness.errors import CardError
 
@@ -25,6 +25,8 @@ def device_of(name: str) -> torch.device:
     try:
         device = torch.device(found)
         torch.empty(0, device=device)
+        if device.type == "cuda" and device.index is not None:
+            torch.cuda.set_device(device)  # for what is loaded where nothing is said
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise CardError(f"machine.device = {name!r} will not do here: {reason} Try auto, cpu or cuda.") from error
@@ -67,14 +69,9 @@ def free_bytes(name: str) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def training_device(name: str, train: Train) -> torch.device:
-    """The device of that name, free for training, if the optimizer can run on it. Raises CardError."""
+def training_device(name: str) -> torch.device:
+    """The device of that name, free for training. Raises CardError."""
     from harness.adapters.backends.vllm import stop_engine  # which asks this file what to compute in
 
     stop_engine()  # of an earlier run, whose memory is needed
-    device = device_of(name)
-    if train.optimizer == "paged-adamw-8bit" and device.type == "cpu":
-        raise CardError(
-            "train.optimizer=paged-adamw-8bit runs on a GPU only; on the CPU use --set train.optimizer=adamw."
-        )
-    return device
+    return device_of(name)

@@ -53,7 +53,7 @@ class Instructed(Generator):
             raise CardError("A fine-tuned model is on no server yet: use --set backend=vllm or backend=transformers.")
         if settings.train.choose != "last":
             raise CardError("train.choose: a fine-tuned generator keeps its last epoch; choose=last is all it can do.")
-        training_device(settings.machine.device, settings.train)
+        training_device(settings.machine.device)
 
     def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:
         self.writer = self.new_writer(train)
@@ -88,7 +88,7 @@ class Instructed(Generator):
 
         torch.manual_seed(self.context.seed)
         model = InstructModel(self.settings, self.folder())
-        model.to(training_device(self.settings.machine.device, self.settings.train))
+        model.to(training_device(self.settings.machine.device))
         examples = self.examples(train)
         objective = InstructObjective(model, common_prefix([one.prompt for one in examples]))
         trainer = Trainer(objective, self.settings.train, self.settings.machine, self.context, lambda: 0.0)

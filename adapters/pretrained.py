@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from harness.adapters.attention import GROUPED
-from harness.adapters.device import computed_in, free_bytes
+from harness.adapters.device import computed_in, device_of, free_bytes
 from harness.adapters.lowrank import with_lora
 from harness.adapters.settings import Lora, Machine, Model, Train
 
@@ -20,17 +20,19 @@ def load_pretrained(kind: Any, folder: Path, model: Model, machine: Machine, tra
 
     Where all of it is to be trained, it is in float32, see `autocast_in`. Raises CardError where it cannot be loaded.
     """
+    device = device_of(machine.device)
     options: dict[str, Any] = {}
     if model.quantization == "nf4":
         from transformers import BitsAndBytesConfig
 
+        options["device_map"] = {"": device}
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=computed_in(model, machine),
         )
-    preferred = None if torch.cuda.is_available() else GROUPED
+    preferred = GROUPED if device.type == "cpu" else None
     try:
         return kind.from_pretrained(
             folder,

@@ -65,7 +65,7 @@ class Train:
     betas: tuple[Share, Share] = (0.9, 0.999)
     eps: Annotated[float, Field(gt=0)] = 1e-8
     clip: Annotated[float, Field(ge=0)] = 1.0
-    optimizer: Literal["adamw", "paged-adamw-8bit"] = "adamw"
+    optimizer: Literal["adamw", "adamw-8bit"] = "adamw"
     choose: Literal["last", "best-validation"] = "last"
 
 

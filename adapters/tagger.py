@@ -52,8 +52,8 @@ class Tagger(System):
 
     @classmethod
     def check(cls, settings: TaggerSettings, sentences: Sequence[Sentence]) -> None:
-        """Raises CardError for a device or an optimizer that is not here, and for more mask bits than blocks."""
-        training_device(settings.machine.device, settings.train)
+        """Raises CardError for a device that is not here, and for more mask bits than blocks."""
+        training_device(settings.machine.device)
         if settings.unmask:
             from harness.adapters.masks import unmasked_blocks
 
@@ -115,4 +115,4 @@ class Tagger(System):
 
         torch.manual_seed(self.context.seed)
         self.model, self.encoder = build_classifier(self.settings, len(self.tags))
-        self.model.to(training_device(self.settings.machine.device, self.settings.train))
+        self.model.to(training_device(self.settings.machine.device))

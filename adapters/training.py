@@ -177,7 +177,7 @@ def _optimizer(trained: Mapping[str, nn.Parameter], train: Train) -> torch.optim
     ]
     if train.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=train.lr, betas=train.betas, eps=train.eps, fused=True)
-    from bitsandbytes.optim import PagedAdamW8bit
+    from bitsandbytes.optim import AdamW8bit  # its pages, where it has them, are never given back
 
-    optimizer: torch.optim.Optimizer = PagedAdamW8bit(groups, lr=train.lr, betas=train.betas, eps=train.eps)
+    optimizer: torch.optim.Optimizer = AdamW8bit(groups, lr=train.lr, betas=train.betas, eps=train.eps)
     return optimizer

@@ -91,15 +91,12 @@ def _settings(asked: argparse.Namespace, folder: Path) -> TaggerSettings:
     tokenizer = AutoTokenizer.from_pretrained(folder_of(embedded.model))
     tokenizer.save_pretrained(folder)
     config = LlamaConfig(vocab_size=len(tokenizer), **SHAPES[asked.shape])
-    device = device_of("auto")
-    with device:
+    with device_of("auto"):
         torch.manual_seed(SEED)
         LlamaModel._from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
     settings: Any = settings_of(resolve_system("llama2-unmask-0011", preset="paper"))
     model = replace(settings.model, path=str(folder))
-    optimizer = settings.train.optimizer if device.type == "cuda" else "adamw"
-    machine = replace(settings.machine, compile=asked.compile)
-    return replace(settings, model=model, machine=machine, train=replace(settings.train, optimizer=optimizer))
+    return replace(settings, model=model, machine=replace(settings.machine, compile=asked.compile))
 
 
 def _allocated() -> int:

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import torch
-from bitsandbytes.optim import PagedAdamW8bit
+from bitsandbytes.optim import AdamW8bit, PagedAdamW8bit
 from harness.adapters.device import device_of
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.tagging import TaggedWindow
@@ -166,7 +166,8 @@ class PaperLoop(Opponent):
         train = self.settings.train
         drawn = self.shuffled(windows, updates * train.batch * train.accumulation)
         trained = [p for p in self.model.parameters() if p.requires_grad]
-        kind: Any = PagedAdamW8bit if train.optimizer == "paged-adamw-8bit" else torch.optim.AdamW
+        eight_bits = PagedAdamW8bit if self.device.type == "cuda" else AdamW8bit
+        kind: Any = eight_bits if train.optimizer == "adamw-8bit" else torch.optim.AdamW
         optimizer = kind(trained, lr=train.lr, betas=train.betas, eps=train.eps, weight_decay=train.weight_decay)
         scheduler = get_scheduler(train.schedule, optimizer, 0, updates)
         self.model.train()

@@ -58,8 +58,9 @@ def gpus() -> list[str]:
     """The names by which CUDA_VISIBLE_DEVICES knows the GPUs that this process may use."""
     if named := os.environ.get("CUDA_VISIBLE_DEVICES"):
         return named.split(",")
-    torch = _cuda()
-    return [str(number) for number in range(torch.cuda.device_count())] if torch else []
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
 
 
 def free_memory() -> None:

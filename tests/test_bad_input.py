@@ -164,7 +164,6 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "device": ("run -s minilm -t lookright --set machine.device=gpu", ["machine.device", "'gpu'"]),
     "betas": ("run -s minilm -t lookright --set train.betas=[2,3]", ["train.betas"]),
     "eps": ("run -s minilm -t lookright --set train.eps=-1", ["train.eps"]),
-    "optimizer of a GPU": ("run -s minilm -t lookright --set train.optimizer=paged-adamw-8bit", ["GPU only"]),
     "unused option of show": ("show lookright --set bogus=1", ["bogus"]),
     "limit": ("run -s gazetteer -t lookright --limit 0", ["--limit"]),
 }

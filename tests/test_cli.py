@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -298,6 +299,16 @@ def test_predict_gives_what_the_run_predicted(grid: Path, tmp_path: Path, harnes
     ]
 
 
+def test_a_run_made_on_a_gpu_predicts_without_one(grid: Path, tmp_path: Path, harness: Harness) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(next(grid.glob("lookright/smollm2-unmask-01/*/seed-121")), folder)
+    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+    record["settings"].setdefault("machine", {})["device"] = "cuda:7"
+    (folder / "record.json").write_text(json.dumps(record), encoding="utf-8")
+    (tmp_path / "text.txt").write_text("We loved the squid.\n", encoding="utf-8")
+    assert harness("predict", folder, tmp_path / "text.txt").code == 0
+
+
 def test_predict_tokenizes_raw_text(grid: Path, tmp_path: Path, harness: Harness) -> None:
     (tmp_path / "text.txt").write_text("We loved the squid's sauce.\n\n\U0001f600 ok\n", encoding="utf-8")
     result = harness("predict", "smollm2-unmask-01/", tmp_path / "text.txt", "--runs", grid)
@@ -314,7 +325,7 @@ def test_show_resolves_cards_with_overrides(harness: Harness) -> None:
     shown = json.loads(harness("show", "llama2-unmask-0011", "--set", "lora.r=8", "--json").out)
     assert shown["settings"]["lora"] == {"r": 8, "alpha": 16, "dropout": 0.1, "targets": ["q_proj", "v_proj"]}
     assert shown["settings"]["model"]["quantization"] == "nf4"
-    assert shown["settings"]["train"]["optimizer"] == "paged-adamw-8bit"
+    assert shown["settings"]["train"]["optimizer"] == "adamw-8bit"
     assert "labels" in harness("show", "ner").out
 
 

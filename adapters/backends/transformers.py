@@ -10,6 +10,8 @@ from harness.adapters.backends import Answer, Backend, Sampling
 from harness.adapters.prompts import Prompt
 from harness.adapters.tokens import load_tokenizer, token_ids
 
+from harness.environment import free_memory
+
 
 class Transformers(Backend):
     """Batches of prompts of like length, padded on the left. Answers are not held to schemas."""
@@ -29,11 +31,14 @@ class Transformers(Backend):
 
     def start(self) -> None:
         if self.model is None:
+            from harness.adapters.backends.vllm import stop_engine
             from harness.adapters.device import device_of
             from harness.adapters.pretrained import load_pretrained
             from transformers import AutoModelForCausalLM
 
             assert self.folder is not None
+            stop_engine()
+            free_memory()
             model, machine = self.settings.model, self.settings.machine
             self.model = load_pretrained(AutoModelForCausalLM, self.folder, model, machine).eval()
             self.model.to(device_of(machine.device))

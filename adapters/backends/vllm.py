@@ -111,6 +111,7 @@ def _start(settings: GeneratorSettings, folder: Path) -> tuple[Any, Guard]:
                 dtype="float32" if is_widened(model, settings.machine) else model.dtype,
                 trust_remote_code=model.trust_remote_code,
                 max_model_len=context_length(folder),
+                tensor_parallel_size=settings.machine.gpus or 1,
                 gpu_memory_utilization=settings.machine.gpu_memory_share,
                 enable_prefix_caching=True,
                 block_size=None if torch.cuda.is_available() else _CPU_BLOCK,

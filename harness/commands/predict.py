@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from harness.contracts import Context
 from harness.decode import decode, policy_of
@@ -15,6 +17,7 @@ from harness.registry import ADAPTERS, resolve
 from harness.settings import build
 from harness.spans import Sentence
 from harness.store import WEIGHTS, Store, read_record
+from harness.system import MACHINE
 from harness.task import Brief
 
 
@@ -35,7 +38,7 @@ def predict_lines(runs: Path, run: str, file: Path | None, words: bool) -> None:
     if not sentences:
         raise UserError("There is no text to label: give a file with a sentence a line, or pipe it in.")
     adapter = resolve(ADAPTERS, "adapter", record.adapter)
-    settings = build(adapter.settings_type, record.settings, f"the settings of {folder}")
+    settings = build(adapter.settings_type, _without_device(record.settings), f"the settings of {folder}")
     if lack := adapter.missing(settings):
         raise MissingModel(lack)
     if adapter.fingerprint(settings) != record.fingerprint:
@@ -52,6 +55,12 @@ def predict_lines(runs: Path, run: str, file: Path | None, words: bool) -> None:
         spans = decode(output, sentence, record.labels, policy).spans
         found = [{"start": s.start, "end": s.end, "label": s.label, "text": sentence.surface(s)} for s in spans]
         print(json.dumps({"text": sentence.text, "words": sentence.words, "spans": found}, ensure_ascii=False))
+
+
+def _without_device(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run, but for the device that it was made on, which need not be here."""
+    machine = {key: value for key, value in settings.get(MACHINE, {}).items() if key != "device"}
+    return {**settings, MACHINE: machine} if MACHINE in settings else dict(settings)
 
 
 def _standard_input() -> str:

@@ -13,6 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Sequence
 from queue import SimpleQueue
+from typing import TypeVar
 
 import psutil
 
@@ -23,6 +24,7 @@ from harness.executors import Executor
 from harness.job import Events, Job, Outcome, Started, work
 from harness.store import Store
 
+T = TypeVar("T")
 _SHARE = 0.8  # of the free memory, to be given away
 _THREADS = "OMP_NUM_THREADS"  # which torch and MKL go by
 ALLOCATOR = {  # memory is kept for the next batch, in large pages; what the user set goes before
@@ -46,7 +48,7 @@ class Local(Executor):
             if len(jobs) == 1 or (quick and count == 1):
                 yield from _here(group, progress=len(jobs) == 1 and sys.stderr.isatty())
             else:  # also one at a time: a process that dies takes one run with it, and not the grid
-                yield from _side_by_side(group, count)
+                yield from _side_by_side(group, count, gpus() if need.gpus else [])
 
 
 def _alike(jobs: Sequence[Job]) -> list[tuple[Resources, list[Job]]]:
@@ -78,10 +80,10 @@ def _here(jobs: Sequence[Job], progress: bool) -> Events:
         yield work(job, Store(job.runs), progress)
 
 
-def _side_by_side(jobs: Sequence[Job], count: int) -> Events:
+def _side_by_side(jobs: Sequence[Job], count: int, devices: Sequence[str] = ()) -> Events:
     events: SimpleQueue[Started | Outcome] = SimpleQueue()
     left, choosing = deque(jobs), threading.Lock()
-    workers = [_Worker(number, count) for number in range(count)]
+    workers = [_Worker(number, count, devices) for number in range(count)]
 
     def serve(worker: _Worker) -> None:
         while left:
@@ -125,10 +127,8 @@ def _next(left: deque[Job]) -> Job:
 class _Worker:
     """A process that carries out jobs, on its share of the cores and GPUs; started when it is needed, and again."""
 
-    def __init__(self, number: int, count: int) -> None:
-        cores, devices = usable_cores(), gpus()
-        self.cores = cores[number::count] or [cores[number % len(cores)]]
-        self.gpus = devices[number::count]
+    def __init__(self, number: int, count: int, devices: Sequence[str]) -> None:
+        self.cores, self.gpus = _share(usable_cores(), number, count), _share(devices, number, count)
         self.process: subprocess.Popen[str] | None = None
         self.said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self.ended = False
@@ -141,7 +141,11 @@ class _Worker:
             process.stdin.write(message)
             process.stdin.flush()
             if line := process.stdout.readline():
-                return Outcome.from_json(line)
+                outcome = Outcome.from_json(line)
+                if outcome.trace and self.gpus:  # a process whose GPU failed may fail in whatever it does next
+                    process.kill()
+                    process.wait()
+                return outcome
         except (OSError, ValueError):  # it died while it was written to, or in the middle of its answer
             process.kill()
         return Outcome(job.key, error=_death(process.wait()), trace=self._last_words())
@@ -189,6 +193,11 @@ class _Worker:
         lines = self.said.read().splitlines()[-_LINES:]
         self.said.seek(0, os.SEEK_END)
         return "\n".join(lines)
+
+
+def _share(things: Sequence[T], number: int, count: int) -> Sequence[T]:
+    """What one of `count` processes gets of some things, which are shared where there are fewer of them."""
+    return things[number::count] or things[number % max(1, len(things)) :][:1]
 
 
 def _death(code: int) -> str:

@@ -105,7 +105,8 @@ def _bytes(need: Resources) -> int:
 
 def _submit(ray: Any, job: Job, mark: str) -> Any:
     need = job.resources()
-    task = ray.remote(_work).options(
+    calls = 1 if need.gpus else 0  # of a process, that is not to keep a GPU's memory; 0: any number
+    task = ray.remote(max_calls=calls)(_work).options(
         name=job.title,
         num_returns="streaming",
         num_cpus=need.cores,

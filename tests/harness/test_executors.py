@@ -19,7 +19,7 @@ import pytest
 
 from conftest import Result
 from harness.contracts import QUICK
-from harness.executors.local import _side_by_side
+from harness.executors.local import _share, _side_by_side
 from harness.executors.slurm import Slurm
 from harness.grid import Place, Request, jobs_of
 from harness.job import Events, Job, Outcome
@@ -36,7 +36,7 @@ from harness.adapters.gazetteer import Gazetteer
 
 class Broken(Gazetteer):
     def predict(self, sentences):
-        raise ZeroDivisionError("no luck")
+        raise ZeroDivisionError(f"no luck with {os.environ.get('CUDA_VISIBLE_DEVICES')} in {os.getpid()}")
 
 class Deadly(Gazetteer):
     def fit(self, train, validation):
@@ -139,6 +139,22 @@ def test_a_failed_run_is_kept_with_its_error_and_stops_no_other(theirs: Path, ha
     assert mended.code == 0, mended.err
     assert not list(runs.glob(".failed/*/*/*/*.json"))
     assert len(Store(runs).folders()) == 3
+
+
+def test_a_process_whose_run_failed_with_a_gpu_is_not_used_again(theirs: Path) -> None:
+    card = str(theirs / "broken.toml")
+    requests = [Request([card], ["lookright"], set={"min_share": share / 10}) for share in range(2)]
+    jobs = jobs_of(requests, Place(None, theirs / "runs"))
+    for devices in ([], ["7"]):
+        said = [event.error for event in _side_by_side(jobs, 1, devices) if isinstance(event, Outcome)]
+        assert [f"no luck with {devices[0] if devices else None}" in one for one in said] == [True, True]
+        assert len(set(said)) == 1 + len(devices)
+
+
+def test_gpus_are_shared_where_there_are_fewer_than_processes() -> None:
+    assert [_share(["0", "1"], number, 4) for number in range(4)] == [["0"], ["1"], ["0"], ["1"]]
+    assert [_share(["0", "1", "2"], number, 2) for number in range(2)] == [["0", "2"], ["1"]]
+    assert _share([], 0, 2) == []
 
 
 @pytest.fixture(scope="module")
