@@ -56,8 +56,9 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
     compiles = _chosen(machine.compile, lambda: _pays(backbone, work, device.type)) and _can_compile(
         device.type, machine.compile == "on"
     )
-    joins = device.type == "cpu" and all(map(understood, blocks(backbone)))
-    is_new = not any("forward" in vars(block) for block in blocks(backbone))  # to all this
+    found = list(blocks(backbone))
+    joins = device.type == "cpu" and bool(found) and all(map(understood, found))
+    is_new = not any("forward" in vars(block) for block in found)  # to all this
     if joins and is_new:
         _join(backbone, _compiled_joined() if compiles else JoinedBlock.__call__)
     elif compiles and is_new:
