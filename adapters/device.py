@@ -25,8 +25,8 @@ def device_of(name: str) -> torch.device:
     try:
         device = torch.device(found)
         torch.empty(0, device=device)
-        if device.type == "cuda" and device.index is not None:
-            torch.cuda.set_device(device)  # for what is loaded where nothing is said
+        if device.type == "cuda":
+            torch.cuda.set_device(device.index or 0)  # for what is loaded where nothing is said
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise CardError(f"machine.device = {name!r} will not do here: {reason} Try auto, cpu or cuda.") from error

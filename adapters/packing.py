@@ -24,7 +24,7 @@ class Places:
     among_BL: torch.Tensor
     packed_N: torch.Tensor
     among_RL: torch.Tensor
-    known: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)  # what was packed, and packed
+    known: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, real_BL: torch.Tensor) -> Places:
@@ -75,7 +75,7 @@ class Places:
         return origin_RL // L, origin_RL % L
 
     def _once(self, tensor: torch.Tensor, pack: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """All blocks are given the same few tensors."""
+        """All blocks are given the same few tensors, which are kept with what came of them."""
         if id(tensor) not in self.known:
             self.known[id(tensor)] = tensor, pack(tensor)
         return self.known[id(tensor)][1]

@@ -8,11 +8,12 @@ from itertools import accumulate
 
 _PASS = 128  # subwords that could be computed in the time that a pass takes whatever it reads: its weights, its calls
 _EVENNESS = 64  # the larger, the less a pass of full size costs more than two halves of it
+_PADDED = 3  # times the room that padded rows may take where blocks do without padding: embeddings and masks do not
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The subwords that a pass may read at most. Padding is among them, unless whoever reads it `packs` rows."""
+    """The subwords that a pass may read at most. Padding is among them, unless blocks do without it (`packs`)."""
 
     subwords: int
     packs: bool = False
@@ -33,8 +34,9 @@ def passes(lengths: Sequence[int], room: Room, rows: int | None = None) -> list[
     for after in range(1, len(lengths) + 1):
         found: list[tuple[float, int]] = []
         for first in range(after - 1, max(-1, after - 1 - (rows or after)), -1):
-            size = before[after] - before[first] if room.packs else (after - first) * lengths[first]
-            if size > room.subwords and found:
+            padded = (after - first) * lengths[first]
+            size = before[after] - before[first] if room.packs else padded
+            if found and (size > room.subwords or padded > _PADDED * room.subwords):
                 break  # as longer ones would be
             found.append((least[first] + room.cost(size), first))
         cost, first = min(found)

@@ -76,9 +76,9 @@ class Machine:
     Blocks are compiled, activations recomputed (gradient checkpointing) and 4-bit weights unpacked once for all steps
     where an estimate of the work, or of the memory, says that it pays: auto. Weights of 16 bits are widened to float32,
     and products computed in it, where a CPU has no instructions for 16 bits: auto. `pass_subwords` is what a training
-    pass reads at most, padding included; 0 is by an estimate of the memory, and not more than pays. `cores`, `gpus` and
-    `memory_gib` are what one run is given where many are carried out side by side: estimates as well, where they are
-    not said.
+    pass reads at most, padding included where it is computed; 0 is by an estimate of the memory, and not more than
+    pays. `cores`, `gpus` and `memory_gib` are what one run is given where many are carried out side by side: estimates
+    as well, where they are not said.
     """
 
     device: str = "auto"

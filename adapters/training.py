@@ -157,7 +157,7 @@ def duration(train: Train, examples: int) -> tuple[int, int]:
 
 
 def _batches(examples: Sequence[E], size: int, seed: int) -> list[list[E]]:
-    """All examples once, in an order drawn anew: batches of like length would teach less, see docs/performance.md."""
+    """All examples once, in an order drawn anew; batches of like length seem to teach less, see docs/performance.md."""
     order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed)).tolist()
     return [[examples[index] for index in order[first : first + size]] for first in range(0, len(order), size)]
 

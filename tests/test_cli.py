@@ -303,7 +303,7 @@ def test_a_run_made_on_a_gpu_predicts_without_one(grid: Path, tmp_path: Path, ha
     folder = tmp_path / "run"
     shutil.copytree(next(grid.glob("lookright/smollm2-unmask-01/*/seed-121")), folder)
     record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-    record["settings"].setdefault("machine", {})["device"] = "cuda:7"
+    record["settings"]["machine"] |= {"device": "cuda:7", "gpus": 2}
     (folder / "record.json").write_text(json.dumps(record), encoding="utf-8")
     (tmp_path / "text.txt").write_text("We loved the squid.\n", encoding="utf-8")
     assert harness("predict", folder, tmp_path / "text.txt").code == 0

@@ -83,7 +83,7 @@ class Vllm(Backend):
         global _engine
         assert self.folder is not None
         model, machine = self.settings.model, self.settings.machine
-        key = (self.folder, model.dtype, machine.widen, machine.kv_cache_gib, machine.gpu_memory_share)
+        key = (self.folder, model.dtype, machine.widen, machine.kv_cache_gib, machine.gpu_memory_share, machine.gpus)
         if _engine is None or _engine[0] != key:
             stop_engine()
             _engine = key, *_start(self.settings, self.folder)

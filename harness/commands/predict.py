@@ -38,7 +38,7 @@ def predict_lines(runs: Path, run: str, file: Path | None, words: bool) -> None:
     if not sentences:
         raise UserError("There is no text to label: give a file with a sentence a line, or pipe it in.")
     adapter = resolve(ADAPTERS, "adapter", record.adapter)
-    settings = build(adapter.settings_type, _without_device(record.settings), f"the settings of {folder}")
+    settings = build(adapter.settings_type, _without_devices(record.settings), f"the settings of {folder}")
     if lack := adapter.missing(settings):
         raise MissingModel(lack)
     if adapter.fingerprint(settings) != record.fingerprint:
@@ -57,9 +57,9 @@ def predict_lines(runs: Path, run: str, file: Path | None, words: bool) -> None:
         print(json.dumps({"text": sentence.text, "words": sentence.words, "spans": found}, ensure_ascii=False))
 
 
-def _without_device(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a run, but for the device that it was made on, which need not be here."""
-    machine = {key: value for key, value in settings.get(MACHINE, {}).items() if key != "device"}
+def _without_devices(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run, but for the devices that it was made on, which need not be here."""
+    machine = {key: value for key, value in settings.get(MACHINE, {}).items() if key not in ("device", "gpus")}
     return {**settings, MACHINE: machine} if MACHINE in settings else dict(settings)
 
 

@@ -89,6 +89,7 @@ def test_the_estimate_of_activations_is_near_what_is_kept() -> None:
 
 def test_only_long_training_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
+    monkeypatch.setattr(quicken, "_obstacle", lambda device: "")
     monkeypatch.setattr(quicken, "_compile", lambda backbone: asked.append(backbone))
     for subwords in (10**3, 10**10):
         model = model_of()
@@ -98,6 +99,7 @@ def test_only_long_training_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_what_pays_on_one_core_need_not_on_many(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
+    monkeypatch.setattr(quicken, "_obstacle", lambda device: "")
     monkeypatch.setattr(quicken, "_compile", lambda *_: asked.append(torch.get_num_threads()))
     parameters = sum(p.numel() for block in quicken.blocks(model_of()) for p in block.parameters())
     minutes = round(120 * 1.8e11 / (4 * parameters))  # subwords that one core trains on in two, by the estimate

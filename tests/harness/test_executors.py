@@ -141,7 +141,8 @@ def test_a_failed_run_is_kept_with_its_error_and_stops_no_other(theirs: Path, ha
     assert len(Store(runs).folders()) == 3
 
 
-def test_a_process_whose_run_failed_with_a_gpu_is_not_used_again(theirs: Path) -> None:
+def test_a_process_whose_run_failed_with_a_gpu_is_not_used_again(theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     card = str(theirs / "broken.toml")
     requests = [Request([card], ["lookright"], set={"min_share": share / 10}) for share in range(2)]
     jobs = jobs_of(requests, Place(None, theirs / "runs"))
