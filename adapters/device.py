@@ -69,8 +69,8 @@ def free_bytes(name: str) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def training_device(name: str) -> torch.device:
-    """The device of that name, free for training. Raises CardError."""
+def freed_device(name: str) -> torch.device:
+    """The device of that name, free of an earlier engine. Raises CardError."""
     from harness.adapters.backends.vllm import stop_engine  # which asks this file what to compute in
 
     stop_engine()  # of an earlier run, whose memory is needed

@@ -46,14 +46,14 @@ class Instructed(Generator):
     @classmethod
     def check(cls, settings: Any, sentences: Sequence[Sentence]) -> None:
         """Raises CardError for a device or an optimizer that is not here, and for weights that no server would have."""
-        from harness.adapters.device import training_device
+        from harness.adapters.device import freed_device
 
         super().check(replace(settings, model=replace(settings.model, quantization="none")), sentences)
         if settings.backend == "openai":
             raise CardError("A fine-tuned model is on no server yet: use --set backend=vllm or backend=transformers.")
         if settings.train.choose != "last":
             raise CardError("train.choose: a fine-tuned generator keeps its last epoch; choose=last is all it can do.")
-        training_device(settings.machine.device)
+        freed_device(settings.machine.device)
 
     def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:
         self.writer = self.new_writer(train)
@@ -81,14 +81,14 @@ class Instructed(Generator):
     def _train(self, train: Sequence[Labeled]) -> None:
         import torch
         from harness.adapters.checkpoint import trained_state
-        from harness.adapters.device import training_device
+        from harness.adapters.device import freed_device
         from harness.adapters.instruct import InstructModel, InstructObjective, common_prefix, packs
         from harness.adapters.training import Trainer
         from safetensors.torch import save_file
 
         torch.manual_seed(self.context.seed)
         model = InstructModel(self.settings, self.folder())
-        model.to(training_device(self.settings.machine.device))
+        model.to(freed_device(self.settings.machine.device))
         examples = self.examples(train)
         objective = InstructObjective(model, common_prefix([one.prompt for one in examples]))
         trainer = Trainer(objective, self.settings.train, self.settings.machine, self.context, lambda: 0.0)

@@ -58,9 +58,9 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
     )
     found = list(blocks(backbone))
     joins = device.type == "cpu" and bool(found) and all(map(understood, found))
-    is_new = not any("forward" in vars(block) for block in found)  # to all this
+    is_new = not any("forward" in vars(block) for block in found)  # no earlier training has seen to it
     if joins and is_new:
-        _join(backbone, _compiled_joined() if compiles else JoinedBlock.__call__)
+        _join(backbone, _run_compiled if compiles else JoinedBlock.__call__)
     elif compiles and is_new:
         _compile(backbone)
     return Room(machine.pass_subwords or min(room, most_subwords(device)), joins)
@@ -119,7 +119,7 @@ def _before_joined(refresh: Refresh, backbone: nn.Module, args: Any, kwargs: dic
         return None
     refresh()
     mask = kwargs["attention_mask"]
-    real_BL = mask if mask.ndim == 2 else torch.ones(mask.shape[0], mask.shape[-1])  # one made for rows without padding
+    real_BL = mask if mask.ndim == 2 else torch.ones(mask.shape[0], mask.shape[-1])  # rows laid out have no padding
     return args, {**kwargs, _PLACES: Places.of(real_BL)}
 
 
@@ -132,15 +132,18 @@ def _joined(run: Any, is_first: bool, is_last: bool, is_trained: bool) -> Any:
         if is_first and hidden.is_leaf:  # nothing before it is trained
             hidden_ND = hidden_ND.detach().requires_grad_(is_trained)
         mask_R1LL, turns = places.mask(attention_mask), tuple(map(places.turns, position_embeddings))
-        both = places.among_RL, places.packed_N
-        sizes = [(hidden_ND, (0,)), (mask_R1LL, (0, 2, 3)), (both[0], (0, 1)), (both[1], (0,))]
-        for tensor, varying in [*sizes, *((one, (0, 1)) for one in turns)]:
-            for size in varying:
-                torch._dynamo.maybe_mark_dynamic(tensor, size)
-        hidden_ND = run(hidden_ND, mask_R1LL, turns, both)
+        hidden_ND = run(hidden_ND, mask_R1LL, turns, (places.among_RL, places.packed_N))
         return places.put_back(hidden_ND) if is_last else hidden_ND
 
     return forward
+
+
+def _run_compiled(block: JoinedBlock, hidden_ND: torch.Tensor, mask_R1LL: torch.Tensor, turns: Any, places: Any) -> Any:
+    sizes = [(hidden_ND, (0,)), (mask_R1LL, (0, 2, 3)), (places[0], (0, 1)), (places[1], (0,))]
+    for tensor, varying in [*sizes, *((one, (0, 1)) for one in turns)]:
+        for size in varying:
+            torch._dynamo.maybe_mark_dynamic(tensor, size)
+    return _compiled_joined()(block, hidden_ND, mask_R1LL, turns, places)
 
 
 @cache

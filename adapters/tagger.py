@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from harness.adapters import trackers, weights
 from harness.adapters.citations import UNMASKING, training_citations
-from harness.adapters.device import training_device
+from harness.adapters.device import freed_device
 from harness.adapters.needs import needs
 from harness.adapters.settings import TaggerSettings
 
@@ -53,7 +53,7 @@ class Tagger(System):
     @classmethod
     def check(cls, settings: TaggerSettings, sentences: Sequence[Sentence]) -> None:
         """Raises CardError for a device that is not here, and for more mask bits than blocks."""
-        training_device(settings.machine.device)
+        freed_device(settings.machine.device)
         if settings.unmask:
             from harness.adapters.masks import unmasked_blocks
 
@@ -115,4 +115,4 @@ class Tagger(System):
 
         torch.manual_seed(self.context.seed)
         self.model, self.encoder = build_classifier(self.settings, len(self.tags))
-        self.model.to(training_device(self.settings.machine.device))
+        self.model.to(freed_device(self.settings.machine.device))

@@ -26,11 +26,11 @@ from benchmarks.tables import context_of, finish, seconds, square_rate
 from harness.dataset import Dataset
 from harness.schemes import encode, tags_of
 
-OURS = "harness"
+OURS, PAPER = "harness", "the paper's loop, NF4 weights"
 OPPONENTS: dict[str, type[Opponent]] = {
     "Trainer and PEFT": TrainerStack,
     "the paper's loop, bf16 weights": PaperLoop,
-    "the paper's loop, NF4 weights": PaperLoop4Bit,
+    PAPER: PaperLoop4Bit,
 }
 SEED = 120
 

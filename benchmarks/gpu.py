@@ -24,7 +24,7 @@ from harness.adapters.settings import TaggerSettings
 from harness.adapters.weights import folder_of
 from transformers import AutoTokenizer, LlamaConfig, LlamaModel
 
-from benchmarks.contenders import OURS, SEED, Facts, contender_of, windows_of
+from benchmarks.contenders import OURS, PAPER, SEED, Facts, contender_of, windows_of
 from benchmarks.tables import interleaved, rate_rows, square_rate, write
 from harness.commands.quiet import quiet_libraries
 from harness.dataset import load_dataset
@@ -32,7 +32,6 @@ from harness.environment import free_memory
 from harness.system import resolve_system, settings_of
 from harness.task import task_card
 
-PAPER = "the paper's loop, NF4 weights"  # as `contender_of` calls it
 SHAPES: dict[str, dict[str, int]] = {
     "7b": {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},
     "small": {"hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 4, "num_attention_heads": 4},
@@ -66,7 +65,18 @@ def main() -> None:
             memory[name] = _peak(contenders[name], windows, updates, before)
         measures = {name: lambda _, one=one: one.train(windows, updates) for name, one in contenders.items()}
         rates = interleaved(measures, asked.rounds)
-    facts = Facts(contenders[OURS].model, windows)
+    _write(asked, settings, Facts(contenders[OURS].model, windows), rates, memory, updates)
+
+
+def _write(
+    asked: argparse.Namespace,
+    settings: TaggerSettings,
+    facts: Facts,
+    rates: dict[str, list[float]],
+    memory: dict[str, str],
+    updates: int,
+) -> None:
+    size = settings.train.batch * settings.train.accumulation
     ceiling = square_rate(device_of("auto"))
     rows = []
     for row in rate_rows(rates, PAPER):
@@ -106,8 +116,8 @@ def _allocated() -> int:
 
 
 def _peak(contender: Any, windows: Any, updates: int, before: int) -> str:
-    """Memory of the GPU at its highest in a round beyond what was in use before; the rounds before it warm it up."""
-    for _ in range(2):  # batches of shapes that the first round did not see
+    """Memory of the GPU at its highest in a round, beyond what was in use `before`, in MiB; two rounds warm it up."""
+    for _ in range(2):  # the second has batches of shapes that the first has not
         contender.train(windows, updates)
     if not torch.cuda.is_available():
         return ""

@@ -31,17 +31,16 @@ class Transformers(Backend):
 
     def start(self) -> None:
         if self.model is None:
-            from harness.adapters.backends.vllm import stop_engine
-            from harness.adapters.device import device_of
+            from harness.adapters.device import freed_device
             from harness.adapters.pretrained import load_pretrained
             from transformers import AutoModelForCausalLM
 
             assert self.folder is not None
-            stop_engine()
-            free_memory()
             model, machine = self.settings.model, self.settings.machine
+            device = freed_device(machine.device)
+            free_memory()
             self.model = load_pretrained(AutoModelForCausalLM, self.folder, model, machine).eval()
-            self.model.to(device_of(machine.device))
+            self.model.to(device)
 
     def _generate(self, tokenizer: Any, ids: Sequence[list[int]], sampling: Sampling) -> list[Answer]:
         import torch

@@ -48,7 +48,8 @@ class Local(Executor):
             if len(jobs) == 1 or (quick and count == 1):
                 yield from _here(group, progress=len(jobs) == 1 and sys.stderr.isatty())
             else:  # also one at a time: a process that dies takes one run with it, and not the grid
-                yield from _side_by_side(group, count, [] if quick else gpus())
+                uses_gpus = need.gpus or "torch" in sys.modules  # what has not imported it uses none
+                yield from _side_by_side(group, count, gpus() if uses_gpus else [])
 
 
 def _alike(jobs: Sequence[Job]) -> list[tuple[Resources, list[Job]]]:

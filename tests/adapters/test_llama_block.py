@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from harness.adapters.llama_block import JoinedBlock, Refresh, understood
+from harness.adapters.llama_block import JoinedBlock, understood
 from harness.adapters.lowrank import with_lora
 from harness.adapters.masks import unmask
-from harness.adapters.packing import Places
-from harness.adapters.quicken import blocks
+from harness.adapters.quicken import _join, blocks
 from harness.adapters.settings import Lora
 from transformers import AutoModel, LlamaConfig, MistralConfig, Qwen2Config
 
@@ -44,22 +43,10 @@ def adapted(config: Any, lora: Lora, attention: str = "grouped", bits: str = "")
 
 
 def joined(model: Any) -> Any:
-    """The same model, whose blocks are computed in joined products."""
-    other = copy.deepcopy(model)
-    places, found = Places.of(PADDING_BL), []
-    for block in blocks(other):
-        assert understood(block)
-        new = JoinedBlock(block)
-        found.append(new)
-        block.forward = lambda hidden, attention_mask, position_embeddings, new=new, **_: places.put_back(
-            new(
-                places.taken(hidden),
-                places.mask(attention_mask),
-                tuple(map(places.turns, position_embeddings)),
-                (places.among_RL, places.packed_N),
-            )
-        )
-    Refresh(found)()
+    """The same model, whose blocks are computed in joined products, as in training."""
+    other = copy.deepcopy(model).train()
+    assert all(map(understood, blocks(other)))
+    _join(other.get_base_model(), JoinedBlock.__call__)
     return other
 
 
