@@ -208,7 +208,7 @@ class _Attention(torch.autograd.Function):
         ctx.save_for_backward(query, key, value, weights, *turns, among_RL, packed_N)
         ctx.sizes = H, scale
         read_RLHE = torch.bmm(weights, value).view(R, H, L, E).transpose(1, 2)
-        return read_RLHE.reshape(R * L, H * E)[packed_N]
+        return read_RLHE.reshape(R * L, H * E)[packed_N.clamp(min=0)]
 
     @staticmethod
     def backward(ctx, grad_ND: torch.Tensor) -> Any:  # type: ignore[no-untyped-def]
@@ -227,7 +227,8 @@ class _Attention(torch.autograd.Function):
             _turned(_by_row(torch.bmm(grad_scores.transpose(1, 2), query), R, L), cos, -sin),
             _by_row(torch.bmm(weights.transpose(1, 2), grad), R, L),
         ]
-        grad_NHE = torch.cat(parts, 2).flatten(0, 1)[packed_N]
+        grad_NHE = torch.cat(parts, 2).flatten(0, 1)[packed_N.clamp(min=0)]
+        grad_NHE = torch.where(packed_N[:, None, None] >= 0, grad_NHE, 0)
         return grad_NHE, None, None, None, None, None, None, None
 
 

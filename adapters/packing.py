@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch.nn import functional as F
+
+_STEP, _ROW_STEP = 64, 16  # subwords in all, and of a row, are rounded up to multiples of these at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,8 @@ class Places:
     """Where the subwords of padded sentences stand without padding, and where in rows of several sentences.
 
     `real_N` and `packed_N` are places in sentences and in rows one behind the other; `among_BL` and `among_RL` are the
-    way back, -1 where there is no subword.
+    way back, -1 where there is no subword. N and L are rounded up, so that few sizes recur and what libraries prepare
+    for a size is prepared once; the subwords that this adds are copies that stand in no row, -1 in `packed_N`.
     """
 
     real_N: torch.Tensor
@@ -30,16 +34,19 @@ class Places:
     def of(cls, real_BL: torch.Tensor) -> Places:
         """From a mask of shape [B, L] that is 0 for padding."""
         B, L = real_BL.shape
+        length = _rounded(L, _ROW_STEP)
         real_N = (real_BL.flatten() != 0).nonzero().squeeze(1)
         counts_B = (real_BL != 0).sum(1)
-        row_B, start_B, rows = _packed(counts_B.tolist(), L)
+        row_B, start_B, rows = _packed(counts_B.tolist(), length)
         numbers_N = torch.arange(len(real_N))
         sentence_N = real_N // L
         within_N = numbers_N - (counts_B.cumsum(0) - counts_B)[sentence_N]
-        packed_N = (torch.tensor(row_B) * L + torch.tensor(start_B))[sentence_N] + within_N
-        among_BL, among_RL = (torch.full((some * L,), -1) for some in (B, rows))
+        packed_N = (torch.tensor(row_B) * length + torch.tensor(start_B))[sentence_N] + within_N
+        among_BL, among_RL = torch.full((B * L,), -1), torch.full((rows * length,), -1)
         among_BL[real_N] = among_RL[packed_N] = numbers_N
-        return cls(real_N, among_BL.view(B, L), packed_N, among_RL.view(rows, L))
+        added = _rounded(len(real_N), _STEP) - len(real_N)
+        real_N, packed_N = F.pad(real_N, (0, added)), F.pad(packed_N, (0, added), value=-1)
+        return cls(real_N, among_BL.view(B, L), packed_N, among_RL.view(rows, length))
 
     def taken(self, hidden_BLD: torch.Tensor) -> torch.Tensor:
         """Shape [N, D]: without padding."""
@@ -92,3 +99,9 @@ def _packed(counts: Sequence[int], length: int) -> tuple[list[int], list[int], i
         rows[sentence], starts[sentence] = row, used[row]
         used[row] += counts[sentence]
     return rows, starts, len(used)
+
+
+def _rounded(size: int, most: int) -> int:
+    """Up to a multiple of a power of two: the largest of at most a quarter of it, and of at most `most`."""
+    step = min(most, 1 << max(0, size.bit_length() - 3))
+    return -(-size // step) * step

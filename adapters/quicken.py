@@ -60,7 +60,7 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
     joins = device.type == "cpu" and bool(found) and all(map(understood, found))
     is_new = not any("forward" in vars(block) for block in found)  # no earlier training has seen to it
     if joins and is_new:
-        _join(backbone, _run_compiled if compiles else JoinedBlock.__call__)
+        _join(backbone, compiles)
     elif compiles and is_new:
         _compile(backbone)
     return Room(machine.pass_subwords or min(room, most_subwords(device)), joins)
@@ -104,13 +104,15 @@ def _compile(backbone: Any) -> None:
         block.forward = _while_training(block, block.forward, torch.compile(block.forward, dynamic=True))
 
 
-def _join(backbone: nn.Module, run: Any) -> None:
-    """Have the blocks computed for training by `run` of a `JoinedBlock`, without padding."""
+def _join(backbone: nn.Module, compiles: bool) -> None:
+    """Have the blocks computed for training by `JoinedBlock`, without padding."""
     joined = [JoinedBlock(block) for block in blocks(backbone)]
+    run = _compiled_joined() if compiles else JoinedBlock.__call__
     refresh = Refresh(joined)
     backbone.register_forward_pre_hook(partial(_before_joined, refresh), with_kwargs=True)
     for block, quick in zip(blocks(backbone), joined, strict=True):
-        forward = _joined(partial(run, quick), quick is joined[0], quick is joined[-1], bool(refresh.places))
+        begin = partial(_run_first, run) if compiles and quick is joined[0] else run
+        forward = _joined(partial(begin, quick), quick is joined[0], quick is joined[-1], bool(refresh.places))
         block.forward = _while_training(block, block.forward, forward)
 
 
@@ -138,12 +140,15 @@ def _joined(run: Any, is_first: bool, is_last: bool, is_trained: bool) -> Any:
     return forward
 
 
-def _run_compiled(block: JoinedBlock, hidden_ND: torch.Tensor, mask_R1LL: torch.Tensor, turns: Any, places: Any) -> Any:
+def _run_first(
+    run: Any, block: JoinedBlock, hidden_ND: torch.Tensor, mask_R1LL: torch.Tensor, turns: Any, places: Any
+) -> Any:
+    """The first block of a pass, which is compiled for all: its sizes are said to vary, once, since that takes time."""
     sizes = [(hidden_ND, (0,)), (mask_R1LL, (0, 2, 3)), (places[0], (0, 1)), (places[1], (0,))]
     for tensor, varying in [*sizes, *((one, (0, 1)) for one in turns)]:
         for size in varying:
             torch._dynamo.maybe_mark_dynamic(tensor, size)
-    return _compiled_joined()(block, hidden_ND, mask_R1LL, turns, places)
+    return run(block, hidden_ND, mask_R1LL, turns, places)
 
 
 @cache

@@ -46,7 +46,7 @@ def joined(model: Any) -> Any:
     """The same model, whose blocks are computed in joined products, as in training."""
     other = copy.deepcopy(model).train()
     assert all(map(understood, blocks(other)))
-    _join(other.get_base_model(), JoinedBlock.__call__)
+    _join(other.get_base_model(), compiles=False)
     return other
 
 

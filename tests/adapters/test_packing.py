@@ -24,12 +24,23 @@ def test_every_subword_is_packed_once_and_put_back_where_it_was(real: list[list[
     places = Places.of(real_BL)
     hidden_BLD = torch.randn(*real_BL.shape, 3)
     taken_ND = places.taken(hidden_BLD)
-    assert len(taken_ND) == count
+    assert len(taken_ND) == len(places.packed_N)
+    assert torch.equal(taken_ND[:count], hidden_BLD[real_BL == 1])
     assert torch.equal(places.put_back(taken_ND)[real_BL == 1], hidden_BLD[real_BL == 1])
-    assert places.packed_N.unique().numel() == count
-    assert torch.equal(places.among_RL.flatten()[places.packed_N], torch.arange(count))
+    packed_N, added_N = places.packed_N[:count], places.packed_N[count:]
+    assert packed_N.unique().numel() == count
+    assert torch.equal(places.among_RL.flatten()[packed_N], torch.arange(count))
     assert int((places.among_RL >= 0).sum()) == count
-    assert places.among_RL.shape[1] == real_BL.shape[1]
+    assert (added_N == -1).all()
+
+
+@given(st.integers(1, 3000), st.integers(1, 200))
+def test_sizes_are_few_and_at_most_a_quarter_more(count: int, length: int) -> None:
+    places = Places.of(torch.nn.functional.pad(torch.ones(1, count).long(), (0, -count % length)).view(-1, length))
+    assert count <= len(places.packed_N) < 1.25 * count + 1
+    assert length <= places.among_RL.shape[1] < 1.25 * length + 1
+    assert count < 256 or len(places.packed_N) % 64 == 0
+    assert length < 64 or places.among_RL.shape[1] % 16 == 0
 
 
 def test_short_sentences_share_a_row() -> None:
@@ -50,7 +61,7 @@ def test_a_subword_sees_of_its_own_sentence_what_the_mask_lets_it_see(lengths: l
     )
     mask_RLL = places.mask(mask_B1LL)[:, 0]
     for number, (sentence, position) in enumerate(real_BL.nonzero().tolist()):
-        row, at = divmod(int(places.packed_N[number]), max(lengths))
+        row, at = divmod(int(places.packed_N[number]), places.among_RL.shape[1])
         among_L, seen_L = places.among_RL[row], mask_RLL[row, at]
         first, after = sum(lengths[:sentence]), sum(lengths[: sentence + 1])
         own_L = (among_L >= first) & (among_L < after)
@@ -63,5 +74,5 @@ def test_positions_begin_anew_with_each_sentence(lengths: list[int]) -> None:
     real_BL = real_of(lengths)
     places = Places.of(real_BL)
     turns_BLE = torch.randn(1, max(lengths), 4)
-    turned_NE = places.turns(turns_BLE).flatten(0, 1)[places.packed_N]
+    turned_NE = places.turns(turns_BLE).flatten(0, 1)[places.packed_N[: sum(lengths)]]
     assert torch.equal(turned_NE, turns_BLE[0, real_BL.nonzero()[:, 1]])
