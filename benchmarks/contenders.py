@@ -22,7 +22,7 @@ from harness.adapters.tagging import TaggedWindow, TagObjective, best_tags, tagg
 from harness.adapters.training import Trainer
 
 from benchmarks.opponents import Opponent, PaperLoop, PaperLoop4Bit, TrainerStack
-from benchmarks.tables import context_of, finish, seconds, square_rate
+from benchmarks.tables import context_of, finish, seconds
 from harness.dataset import Dataset
 from harness.schemes import encode, tags_of
 
@@ -119,16 +119,16 @@ class Facts:
         frozen, trained = (sum(map(elements, self.matrices(which))) for which in (False, True))
         return 4 * frozen + 6 * trained + attention
 
-    def ceilings(self, subwords: int) -> tuple[float, float]:
-        """Operations a second of bf16 products: of square matrices, and of the model's own, forward and back."""
+    def own_rate(self, subwords: int) -> float:
+        """Operations a second of bf16 products of the model's own matrices with so many rows, forward and back."""
         weights = self.matrices(False)
         sides = {side: torch.randn(subwords, side, dtype=torch.bfloat16) for w in weights for side in w.shape}
 
-        def own() -> None:
+        def products() -> None:
             for weight in weights:
                 torch.nn.functional.linear(sides[weight.shape[1]], weight)
             for weight in weights:
                 sides[weight.shape[0]] @ weight
 
         with torch.no_grad():
-            return square_rate(torch.device("cpu")), 4 * subwords * sum(w.numel() for w in weights) / seconds(own)
+            return 4 * subwords * sum(w.numel() for w in weights) / seconds(products)

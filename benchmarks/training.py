@@ -18,11 +18,12 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+import torch
 from harness.adapters.settings import TaggerSettings
 
 from benchmarks.contenders import OPPONENTS, OURS, SEED, Facts, contender_of, windows_of
 from benchmarks.processes import begin_on, last_line, tell, wait_for
-from benchmarks.tables import interleaved, shown, spread, write
+from benchmarks.tables import interleaved, shown, spread, square_rate, write
 from harness.commands.quiet import quiet_libraries
 from harness.dataset import Dataset, load_dataset
 from harness.environment import peak_memory, usable_cores
@@ -35,9 +36,13 @@ _PREDICTED = 160  # windows
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Subwords a second of training, without padding; the peak of memory in MiB; sentences a second at inference."""
+    """Subwords a second of training, without padding; the peak of memory in MiB; sentences a second at inference.
+
+    `square`: operations a second of large square bf16 products, right after the training.
+    """
 
     trained: float
+    square: float
     memory: float
     predicted: float
 
@@ -80,10 +85,11 @@ def _measured(name: str, settings: TaggerSettings, dataset: Dataset, updates: in
     sys.stdin.readline()
     trained = contender.train(windows, updates * _LONGER if name == OURS else updates)
     memory = peak_memory()["memory_mib"]
+    square = square_rate(torch.device("cpu"))
     contender.predict(windows[:32])  # not before training: bitsandbytes packs 4-bit weights anew for it
     begin = time.perf_counter()
     contender.predict(windows[:_PREDICTED])
-    return Found(trained, memory, min(len(windows), _PREDICTED) / (time.perf_counter() - begin))
+    return Found(trained, square, memory, min(len(windows), _PREDICTED) / (time.perf_counter() - begin))
 
 
 def _together(name: str, asked: argparse.Namespace, number: int) -> Found:
@@ -98,7 +104,8 @@ def _together(name: str, asked: argparse.Namespace, number: int) -> Found:
     for process in processes:
         tell(process, "begin")
     each = [Found(**json.loads(last_line(process))) for process in processes]
-    return Found(sum(f.trained for f in each), max(f.memory for f in each), sum(f.predicted for f in each))
+    rates = {rate: sum(getattr(one, rate) for one in each) for rate in ("trained", "square", "predicted")}
+    return Found(**rates, memory=max(one.memory for one in each))
 
 
 def _write(
@@ -108,7 +115,8 @@ def _write(
     facts = Facts(contender.model, windows_of(encoder, dataset, "train"))
     size = settings.train.batch * settings.train.accumulation
     flops = facts.flops()
-    square, own = facts.ceilings(round(size * facts.subwords))
+    own = facts.own_rate(round(size * facts.subwords))
+    squares = [one.square for each in found.values() for one in each]
     where = f"{len(usable_cores())} processes at once, each on one core" if asked.side_by_side else "one process"
     text = (
         f"SmolLM2-135M, causal, LoRA r 16 on all linear layers, {where}: updates of {size} sentences of `{asked.task}` "
@@ -116,16 +124,18 @@ def _write(
         "second, without padding, and sentences a second at inference (ours sorts them and merges the adapters; the "
         f"others take batches of 16 as they come): medians of {asked.rounds} interleaved rounds, with range and median "
         f"of the rounds' ratios of ours to each; the peak of memory is that of a process in training. An update needs "
-        f"{flops / 1e9:.2f} GFLOP a subword. The share is of {square / 1e12:.2f} TFLOP/s, what bf16 products of 2048 x "
-        "2048 matrices reach on all cores; those of the model's own matrices with the rows of an update, one after "
-        f"another and nothing else, reach {own / 1e12:.2f}."
+        f"{flops / 1e9:.2f} GFLOP a subword. The share is of what bf16 products of 2048 x 2048 matrices reach in the "
+        f"same processes right after training: {median(squares) / 1e12:.2f} TFLOP/s ({min(squares) / 1e12:.2f} to "
+        f"{max(squares) / 1e12:.2f}) in all. Those of the model's own matrices with the rows of an update, one after "
+        f"another and nothing else, reach {own / 1e12:.2f} in one process on all cores."
     )
     rows = []
     for name, each in found.items():
         trained, ours_trained = ([one.trained for one in some] for some in (each, found[OURS]))
         predicted, ours_predicted = ([one.predicted for one in some] for some in (each, found[OURS]))
         rate = median(trained)
-        cells = [f"{rate * flops / square:.0%}", shown(rate / facts.subwords), f"{median(o.memory for o in each):,.0f}"]
+        share = median(one.trained * flops / one.square for one in each)
+        cells = [f"{share:.0%}", shown(rate / facts.subwords), f"{median(o.memory for o in each):,.0f}"]
         rows.append([name, *_cells(trained, ours_trained), *cells, *_cells(predicted, ours_predicted)])
     head = ["", "training, subwords/s", "range", "ours is", "share", "sentences/s", "peak MiB"]
     head += ["inference, sentences/s", "range", "ours is"]
