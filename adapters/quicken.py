@@ -63,7 +63,9 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
         _join(backbone, compiles)
     elif compiles and is_new:
         _compile(backbone)
-    return Room(machine.pass_subwords or min(room, most_subwords(device)), joins)
+    trained = sum(elements(parameter) for parameter in model.parameters() if parameter.requires_grad)
+    share = trained / max(1, _weights(backbone))
+    return Room(machine.pass_subwords or min(room, most_subwords(device)), joins, share)
 
 
 def most_subwords(device: torch.device) -> int:
@@ -86,14 +88,18 @@ def activation_bytes(backbone: Any, length: int) -> float:
     return float(item * (16 * width + 5 * inner + 3 * heads * length) * config.num_hidden_layers)
 
 
+def _weights(backbone: nn.Module) -> int:
+    """How many the blocks have."""
+    return sum(elements(parameter) for block in blocks(backbone) for parameter in block.parameters())
+
+
 def _chosen(choice: Choice, estimate: Any) -> bool:
     return bool(estimate()) if choice == "auto" else choice == "on"
 
 
 def _pays(backbone: nn.Module, work: Work, device: str) -> bool:
-    parameters = sum(elements(p) for block in blocks(backbone) for p in block.parameters())
     at_once = torch.get_num_threads() if device == "cpu" else 1
-    seconds = 4 * parameters * work.subwords / (_FLOPS.get(device, 1e14) * at_once)
+    seconds = 4 * _weights(backbone) * work.subwords / (_FLOPS.get(device, 1e14) * at_once)
     return seconds * _GAIN > _COMPILING_SECONDS
 
 

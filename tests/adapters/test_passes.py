@@ -9,7 +9,7 @@ from harness.adapters.passes import Room, passes
 from hypothesis import given
 from hypothesis import strategies as st
 
-ROOMS = st.builds(Room, st.integers(0, 1500), st.booleans())
+ROOMS = st.builds(Room, st.integers(0, 1500), st.booleans(), st.floats(0, 3))
 
 
 def sizes(lengths: list[int], room: int, rows: int | None = None, packs: bool = False) -> list[int]:
@@ -70,6 +70,11 @@ def test_rows_of_other_lengths_are_read_apart_where_padding_costs_more_than_a_pa
     assert sizes([20, *[10] * 8], 4096) == [9]
     assert sizes([100, *[10] * 15], 4096, packs=True) == [16]
     assert sizes([256, *[12] * 63], 3072, packs=True) == [22, 42]
+
+
+def test_the_more_weights_are_trained_the_fewer_passes() -> None:
+    lengths = [100, *[10] * 15]
+    assert [len(passes(lengths, Room(4096, trained=share))) for share in (0.0, 0.05, 10.0)] == [2, 2, 1]
 
 
 def test_a_row_longer_than_a_pass_is_read_alone() -> None:
