@@ -21,7 +21,8 @@ class Places:
 
     `real_N` and `packed_N` are places in sentences and in rows one behind the other; `among_BL` and `among_RL` are the
     way back, -1 where there is no subword. N and L are rounded up, so that few sizes recur and what libraries prepare
-    for a size is prepared once; the subwords that this adds are copies that stand in no row, -1 in `packed_N`.
+    for a size is prepared once. The subwords that this adds are copies of any, stand in no row, -1 in `packed_N`, and
+    are not put back, so that nothing is learned from them.
     """
 
     real_N: torch.Tensor
@@ -102,6 +103,6 @@ def _packed(counts: Sequence[int], length: int) -> tuple[list[int], list[int], i
 
 
 def _rounded(size: int, most: int) -> int:
-    """Up to a multiple of a power of two: the largest of at most a quarter of it, and of at most `most`."""
+    """Up to a multiple of a power of two: the largest of at most a quarter of it and at most `most`, or of 1."""
     step = min(most, 1 << max(0, size.bit_length() - 3))
     return -(-size // step) * step

@@ -64,7 +64,7 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
     elif compiles and is_new:
         _compile(backbone)
     trained = sum(elements(parameter) for parameter in model.parameters() if parameter.requires_grad)
-    share = trained / max(1, _weights(backbone))
+    share = trained / _weights(backbone) if found else 0.0
     return Room(machine.pass_subwords or min(room, most_subwords(device)), joins, share)
 
 

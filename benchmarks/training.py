@@ -104,8 +104,12 @@ def _together(name: str, asked: argparse.Namespace, number: int) -> Found:
     for process in processes:
         tell(process, "begin")
     each = [Found(**json.loads(last_line(process))) for process in processes]
-    rates = {rate: sum(getattr(one, rate) for one in each) for rate in ("trained", "square", "predicted")}
-    return Found(**rates, memory=max(one.memory for one in each))
+    return Found(
+        trained=sum(one.trained for one in each),
+        square=sum(one.square for one in each),
+        memory=max(one.memory for one in each),
+        predicted=sum(one.predicted for one in each),
+    )
 
 
 def _write(
@@ -116,7 +120,6 @@ def _write(
     size = settings.train.batch * settings.train.accumulation
     flops = facts.flops()
     own = facts.own_rate(round(size * facts.subwords))
-    squares = [one.square for each in found.values() for one in each]
     where = f"{len(usable_cores())} processes at once, each on one core" if asked.side_by_side else "one process"
     text = (
         f"SmolLM2-135M, causal, LoRA r 16 on all linear layers, {where}: updates of {size} sentences of `{asked.task}` "
@@ -124,10 +127,9 @@ def _write(
         "second, without padding, and sentences a second at inference (ours sorts them and merges the adapters; the "
         f"others take batches of 16 as they come): medians of {asked.rounds} interleaved rounds, with range and median "
         f"of the rounds' ratios of ours to each; the peak of memory is that of a process in training. An update needs "
-        f"{flops / 1e9:.2f} GFLOP a subword. The share is of what bf16 products of 2048 x 2048 matrices reach in the "
-        f"same processes right after training: {median(squares) / 1e12:.2f} TFLOP/s ({min(squares) / 1e12:.2f} to "
-        f"{max(squares) / 1e12:.2f}) in all. Those of the model's own matrices with the rows of an update, one after "
-        f"another and nothing else, reach {own / 1e12:.2f} in one process on all cores."
+        f"{flops / 1e9:.2f} GFLOP a subword. The share is of `square`, the TFLOP/s of bf16 products of 2048 x 2048 "
+        "matrices in the same processes right after training; those of the model's own matrices with the rows of an "
+        f"update, one after another and nothing else, reach {own / 1e12:.2f} in one process on all cores."
     )
     rows = []
     for name, each in found.items():
@@ -135,9 +137,11 @@ def _write(
         predicted, ours_predicted = ([one.predicted for one in some] for some in (each, found[OURS]))
         rate = median(trained)
         share = median(one.trained * flops / one.square for one in each)
-        cells = [f"{share:.0%}", shown(rate / facts.subwords), f"{median(o.memory for o in each):,.0f}"]
+        square = median(one.square for one in each) / 1e12
+        memory = median(one.memory for one in each)
+        cells = [f"{share:.0%}", f"{square:.2f}", shown(rate / facts.subwords), f"{memory:,.0f}"]
         rows.append([name, *_cells(trained, ours_trained), *cells, *_cells(predicted, ours_predicted)])
-    head = ["", "training, subwords/s", "range", "ours is", "share", "sentences/s", "peak MiB"]
+    head = ["", "training, subwords/s", "range", "ours is", "share", "square", "sentences/s", "peak MiB"]
     head += ["inference, sentences/s", "range", "ours is"]
     how = "side by side" if asked.side_by_side else "alone"
     title = f"Taggers on {asked.task}: updates of {size}, {how}"

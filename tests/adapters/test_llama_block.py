@@ -23,7 +23,7 @@ SIZES = {
     "num_key_value_heads": 2,
 }
 IDS_BL = torch.tensor(
-    [[5, 9, 3, 22, 41, 17, 8, 30], [7, 7, 12, 50, 2, 0, 0, 0], [4, 1, 0, 0, 0, 0, 0, 0], [6, 6, 5, 0, 0, 0, 0, 0]]
+    [[5, 9, 3, 22, 41, 17, 8, 30, 2], [7, 7, 12, 50, 2, 0, 0, 0, 0], [4, 1, *[0] * 7], [6, 6, 5, *[0] * 6]]
 )
 PADDING_BL = (IDS_BL != 0).long()
 
@@ -62,7 +62,7 @@ def test_outputs_and_gradients_are_those_of_the_block(kind: Any, targets: Any, b
     options = {"sliding_window": 3} if kind is MistralConfig else {}
     theirs = adapted(kind(**SIZES, **options), Lora(r=4, alpha=12, dropout=0.0, targets=targets), bits=bits[:3])
     ours = joined(theirs)
-    target = torch.randn(18, 32)
+    target = torch.randn(19, 32)
     for model in (ours, theirs):
         (hidden(model) * target).sum().backward()
     torch.testing.assert_close(hidden(ours), hidden(theirs), atol=1e-4, rtol=1e-4)

@@ -69,6 +69,8 @@ def test_little_memory_means_recomputed_activations_and_small_passes(monkeypatch
         rooms[free] = quicken.quicken(model, Machine(), quicken.Work(10**4, 40)).subwords
         assert model.is_gradient_checkpointing is (free == 10**7)
     assert rooms[10**7] < rooms[10**9] <= rooms[10**13] == 3072
+    assert 1 < quicken.quicken(model_of(), Machine(), quicken.Work(10**4, 40)).trained < 2
+    assert quicken.quicken(model_of().requires_grad_(False), Machine(), quicken.Work(10**4, 40)).trained == 0
     assert quicken.quicken(model_of(), Machine(pass_subwords=77), quicken.Work(10**4, 40)).subwords == 77
 
 
