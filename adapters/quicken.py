@@ -48,7 +48,7 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
     Returns what a pass may read. Raises CardError where compiling is asked for by name and cannot be done.
     """
     device = next(model.parameters()).device
-    backbone = next(module for module in model.modules() if isinstance(module, PreTrainedModel))
+    backbone = _backbone(model)
     room = int(free_bytes(str(device)) / 3 / activation_bytes(backbone, work.longest))
     if _chosen(machine.gradient_checkpointing, lambda: room < max(_ENOUGH, work.longest)):
         backbone.gradient_checkpointing_enable({"use_reentrant": False})
@@ -56,8 +56,7 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
     compiles = _chosen(machine.compile, lambda: _pays(backbone, work, device.type)) and _can_compile(
         device.type, machine.compile == "on"
     )
-    found = list(blocks(backbone))
-    joins = device.type == "cpu" and bool(found) and all(map(understood, found))
+    found, joins = list(blocks(backbone)), _joins(backbone)
     is_new = not any("forward" in vars(block) for block in found)  # no earlier training has seen to it
     if joins and is_new:
         _join(backbone, compiles)
@@ -66,6 +65,14 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
     trained = sum(elements(parameter) for parameter in model.parameters() if parameter.requires_grad)
     share = trained / _weights(backbone) if found else 0.0
     return Room(machine.pass_subwords or min(room, most_subwords(device)), joins, share)
+
+
+def lay_out(model: nn.Module) -> None:
+    """Have weights lie in memory as training leaves them, so that what is predicted is the same to the last bit."""
+    backbone = _backbone(model)
+    if _joins(backbone):
+        for block in blocks(backbone):
+            JoinedBlock(block)
 
 
 def most_subwords(device: torch.device) -> int:
@@ -86,6 +93,16 @@ def activation_bytes(backbone: Any, length: int) -> float:
     heads = getattr(config, "num_attention_heads", 1)
     item = 4 if backbone.dtype == torch.float32 else 2
     return float(item * (16 * width + 5 * inner + 3 * heads * length) * config.num_hidden_layers)
+
+
+def _backbone(model: nn.Module) -> PreTrainedModel:
+    return next(module for module in model.modules() if isinstance(module, PreTrainedModel))
+
+
+def _joins(backbone: PreTrainedModel) -> bool:
+    """Whether training joins the products of its blocks."""
+    found = list(blocks(backbone))
+    return backbone.device.type == "cpu" and bool(found) and all(map(understood, found))
 
 
 def _weights(backbone: nn.Module) -> int:
