@@ -10,7 +10,7 @@ import torch
 from harness.adapters.llama_block import JoinedBlock, understood
 from harness.adapters.lowrank import with_lora
 from harness.adapters.masks import unmask
-from harness.adapters.quicken import _join, blocks
+from harness.adapters.quicken import _join, blocks, lay_out
 from harness.adapters.settings import Lora
 from transformers import AutoModel, LlamaConfig, MistralConfig, Qwen2Config
 
@@ -88,6 +88,17 @@ def test_deep_products_are_summed_from_pieces_where_threads_share_them(
     for name, parameter in ours.named_parameters():
         if parameter.requires_grad:
             torch.testing.assert_close(parameter.grad, expected[name].grad, atol=1e-3, rtol=1e-3)
+
+
+def test_weights_can_be_laid_out_as_training_does() -> None:
+    model = adapted(LlamaConfig(**SIZES), Lora(r=4, targets="all-linear", dropout=0.0))
+    plain, trained, laid_out = model, joined(model), copy.deepcopy(model)
+    lay_out(laid_out)
+    weights = [dict(one.named_parameters()) for one in (plain, trained, laid_out)]
+    assert any(weights[0][name].stride() != weights[1][name].stride() for name in weights[0])
+    for name, weight in weights[2].items():
+        assert weight.stride() == weights[1][name].stride()
+        assert torch.equal(weight, weights[0][name])
 
 
 def test_the_weights_of_a_joined_block_are_its_own_still() -> None:
