@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from harness.adapters.settings import Machine, Model
@@ -67,6 +68,12 @@ def free_bytes(name: str) -> int:
     import psutil
 
     return int(psutil.virtual_memory().available)
+
+
+def holds_copies(tensors: Iterable[torch.Tensor]) -> bool:
+    """Whether copies of tensors fit half of the memory that is free on their device."""
+    found = list(tensors)
+    return not found or sum(tensor.nbytes for tensor in found) <= free_bytes(str(found[0].device)) // 2
 
 
 def freed_device(name: str) -> torch.device:

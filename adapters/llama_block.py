@@ -19,6 +19,7 @@ import torch
 from harness.adapters.attention import GROUPED
 from harness.adapters.lowrank import LowRankLinear
 from torch import nn
+from torch.nn import functional as F
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from transformers.models.mistral.modeling_mistral import MistralDecoderLayer
 
@@ -57,6 +58,7 @@ class Joined:
         self.deepest = _DEEPEST if torch.get_num_threads() > 1 else columns
         self.weight_JO = weight.new_zeros(rows, columns) if rows < columns else weight.new_zeros(columns, rows).T
         self.down_IR = weight.new_zeros(ranked, inputs).T
+        self.merged_IO: torch.Tensor | None = None
         for layer, columns_of_layer in zip(plain, outputs, strict=True):
             view_OI = self.weight_JO[:inputs, columns_of_layer].T
             layer.weight.data = view_OI.copy_(layer.weight.data)
@@ -79,9 +81,20 @@ class Joined:
         )
         return y_NO
 
+    def merge(self) -> None:
+        """Keep a copy of the weights with the adapters in them, for `predict`, until `merged_IO` is None again."""
+        inputs = self.down_IR.shape[0]
+        self.merged_IO = torch.addmm(self.weight_JO[:inputs], self.down_IR, self.weight_JO[inputs:])
+
+    def predict(self, x_NI: torch.Tensor) -> torch.Tensor:
+        """The same as when called, without gradients: in one product where adapters are merged."""
+        if self.merged_IO is not None:
+            return torch.mm(x_NI, self.merged_IO)
+        return torch.mm(torch.cat([x_NI, x_NI @ self.down_IR], 1) if self.parts else x_NI, self.weight_JO)
+
 
 class JoinedBlock:
-    """A block's forward pass for training. What it shares with the block: all weights."""
+    """A block's forward pass, for training and for prediction. What it shares with the block: all weights."""
 
     def __init__(self, block: Any) -> None:
         attention, mlp = block.self_attn, block.mlp
@@ -91,6 +104,7 @@ class JoinedBlock:
         self.down = Joined([mlp.down_proj])
         self.before_attention, self.before_mlp = block.input_layernorm, block.post_attention_layernorm
         self.width, self.scale = attention.head_dim, attention.scaling
+        self.queries = self.mixed.down_IR.shape[0] // self.width
 
     def joined(self) -> tuple[Joined, ...]:
         """Its four products."""
@@ -102,13 +116,23 @@ class JoinedBlock:
         `places` are `among_RL` and `packed_N` of `Places`.
         """
         heads_NO = self.heads(_normed(hidden_ND, self.before_attention))
-        queries = self.mixed.down_IR.shape[0] // self.width
         read_ND: torch.Tensor = _Attention.apply(  # type: ignore[no-untyped-call]
-            heads_NO.view(heads_NO.shape[0], -1, self.width), mask_R1LL, *turns, *places, queries, self.scale
+            heads_NO.view(heads_NO.shape[0], -1, self.width), mask_R1LL, *turns, *places, self.queries, self.scale
         )
         hidden_ND = _added(hidden_ND, self.mixed(read_ND))
         gate_NI, up_NI = self.gates(_normed(hidden_ND, self.before_mlp)).chunk(2, 1)
         return _added(hidden_ND, self.down(gate_NI * torch.sigmoid(gate_NI) * up_NI))
+
+    def predict(self, hidden_ND: torch.Tensor, mask_R1LL: torch.Tensor, turns: _Pair, places: _Pair) -> torch.Tensor:
+        """The same without gradients, in as few steps as torch has without compiling; changes `hidden_ND` in place."""
+        heads_NO = self.heads.predict(_normed_at_once(hidden_ND, self.before_attention))
+        read_ND = _attention(
+            heads_NO.view(heads_NO.shape[0], -1, self.width), mask_R1LL, turns, places, self.queries, self.scale
+        )
+        hidden_ND += self.mixed.predict(read_ND)
+        gate_NI, up_NI = self.gates.predict(_normed_at_once(hidden_ND, self.before_mlp)).chunk(2, 1)
+        hidden_ND += self.down.predict(F.silu(gate_NI).mul_(up_NI))
+        return hidden_ND
 
 
 def understood(block: nn.Module) -> bool:
@@ -127,10 +151,9 @@ def understood(block: nn.Module) -> bool:
 
 
 class Refresh:
-    """Writes the adapters of blocks, which training changes, into their joined products."""
+    """Writes adapters, which training changes, into the joined products that they are part of."""
 
-    def __init__(self, blocks: Iterable[JoinedBlock]) -> None:
-        products = [product for block in blocks for product in block.joined()]
+    def __init__(self, products: Sequence[Joined]) -> None:
         self.factors = [part.factor for product in products for part in product.parts]
         self.downs = [down for product in products for down in product.downs]
         self.ups = [up for product in products for up in product.ups]
@@ -240,6 +263,25 @@ def _deep_product(grad_NO: torch.Tensor, weight_OJ: torch.Tensor, deepest: int) 
     return total_NJ
 
 
+def _attention(
+    heads_NHE: torch.Tensor, mask_R1LL: torch.Tensor, turns: _Pair, places: _Pair, H: int, scale: float
+) -> torch.Tensor:
+    """What `_Attention` computes forward, for prediction."""
+    (among_RL, packed_N), (_, heads, E) = places, heads_NHE.shape
+    (R, L), K = among_RL.shape, (heads - H) // 2
+    heads_RLHE = heads_NHE.flatten(1).index_select(0, among_RL.flatten().clamp(min=0)).view(R, L, heads, E)
+    cos_RL1E, sin_RL1E = turns[0][:, :, None], turns[1][:, :, None, : E // 2]
+    (first, second), turned = heads_RLHE[:, :, : H + K].chunk(2, -1), heads_RLHE[:, :, : H + K] * cos_RL1E
+    turned[..., : E // 2].addcmul_(second, sin_RL1E, value=-1)
+    turned[..., E // 2 :].addcmul_(first, sin_RL1E)
+    query, key = (_by_key(some, K) for some in torch.split(turned, [H, K], 2))
+    value = _by_key(heads_RLHE[:, :, H + K :], K)
+    scores_RHLL = torch.bmm(query.mul_(scale), key.transpose(1, 2)).view(R, H, L, L).add_(mask_R1LL)
+    weights = torch.softmax(scores_RHLL, -1).view(R * K, H // K * L, L)  # summed in float32, in whatever dtype
+    read_RLHE = torch.bmm(weights, value).view(R, H, L, E).transpose(1, 2)
+    return read_RLHE.reshape(R * L, H * E).index_select(0, packed_N.clamp(min=0))
+
+
 def _by_key(heads_RLHE: torch.Tensor, keys: int) -> torch.Tensor:
     """Shape [R * K, H / K * L, E]: heads that read the same key, one below the other."""
     R, L, H, E = heads_RLHE.shape
@@ -262,6 +304,13 @@ def _normed(x_ND: torch.Tensor, norm: Any) -> torch.Tensor:
     normed = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + norm.variance_epsilon)
     scaled: torch.Tensor = norm.weight * normed.to(x_ND.dtype)
     return scaled
+
+
+def _normed_at_once(x_ND: torch.Tensor, norm: Any) -> torch.Tensor:
+    """`_normed`, for prediction."""
+    x = x_ND.float()
+    squares_N1 = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_()
+    return (x * torch.rsqrt(squares_N1 / x.shape[1] + norm.variance_epsilon)).to(x_ND.dtype).mul_(norm.weight)
 
 
 def _added(hidden_ND: torch.Tensor, change_ND: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from harness.adapters.attention import GROUPED
 from harness.adapters.device import computed_in, device_of, free_bytes
 from harness.adapters.lowrank import with_lora
 from harness.adapters.settings import Lora, Machine, Model, Train
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from harness.environment import free_memory
 from harness.errors import CardError
@@ -68,6 +72,16 @@ def prepare(backbone: Any, model: Model, train: Train, lora: Lora, machine: Mach
     if train.method == "head":
         return backbone
     return with_lora(backbone, lora)
+
+
+def backbone_of(model: nn.Module) -> PreTrainedModel:
+    """The model of transformers' in a model, without its adapters."""
+    return next(module for module in model.modules() if isinstance(module, PreTrainedModel))
+
+
+def blocks(backbone: nn.Module) -> Iterator[nn.Module]:
+    """The blocks of any of transformers' models."""
+    return (module for module in backbone.modules() if isinstance(module, GradientCheckpointingLayer))
 
 
 def elements(parameter: torch.Tensor) -> int:

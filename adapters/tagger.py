@@ -105,10 +105,8 @@ class Tagger(System):
 
     def load(self, folder: Path) -> None:
         from harness.adapters.checkpoint import load_trained
-        from harness.adapters.quicken import lay_out
 
         self._build()
-        lay_out(self.model)
         load_trained(self.model, folder / _WEIGHTS)
 
     def _build(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from harness.adapters.classifier import TokenClassifier
-from harness.adapters.lowrank import merged
+from harness.adapters.joining import predicting
 from harness.adapters.passes import Room, passes
 from harness.adapters.quicken import most_subwords
 from harness.adapters.subwords import SubwordEncoder, Window
@@ -56,14 +56,15 @@ def best_tags(
 ) -> Generator[tuple[Window, list[int]], None, None]:
     """Each window, the longest first, with the number of the best tag of each word that it owns.
 
-    A pass reads at most `rows` of them: fewer where they would be padded too much, or be too many subwords.
+    A pass reads at most `rows` of them, or any number with 0: fewer where they would be padded too much, or be too many
+    subwords.
     """
     model.eval()
     device = next(model.parameters()).device
     ordered = sorted(windows, key=lambda window: len(window.ids), reverse=True)
-    room = Room(most_subwords(device))
-    with merged(model):
-        for chosen in passes([len(window.ids) for window in ordered], room, rows):
+    with predicting(model) as packs:
+        room = Room(most_subwords(device), packs)
+        for chosen in passes([len(window.ids) for window in ordered], room, rows or None):
             group = ordered[chosen.start : chosen.stop]
             best_W = model(encoder.batch(group).to(device)).argmax(1)
             counts = [window.owned_after - window.owned_first for window in group]

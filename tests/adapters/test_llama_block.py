@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
+from harness.adapters.joining import joining_of, predicting
 from harness.adapters.llama_block import JoinedBlock, understood
 from harness.adapters.lowrank import with_lora
 from harness.adapters.masks import unmask
-from harness.adapters.quicken import _join, blocks, lay_out
+from harness.adapters.pretrained import backbone_of, blocks
 from harness.adapters.settings import Lora
 from transformers import AutoModel, LlamaConfig, MistralConfig, Qwen2Config
 
@@ -28,13 +30,15 @@ IDS_BL = torch.tensor(
 PADDING_BL = (IDS_BL != 0).long()
 
 
-def adapted(config: Any, lora: Lora, attention: str = "grouped", bits: str = "") -> Any:
+def adapted(config: Any, lora: Lora | None, attention: str = "grouped", bits: str = "") -> Any:
     torch.manual_seed(1)
     model = AutoModel.from_config(config, attn_implementation=attention).requires_grad_(False)
     for parameter in model.parameters():  # norms too: ones would hide what they multiply
         parameter.data = torch.randn(parameter.shape) * 0.3
     if bits:
         unmask(model, bits)
+    if not lora:
+        return model
     model = with_lora(model, lora)
     for name, parameter in model.named_parameters():
         if "lora_" in name:
@@ -45,8 +49,7 @@ def adapted(config: Any, lora: Lora, attention: str = "grouped", bits: str = "")
 def joined(model: Any) -> Any:
     """The same model, whose blocks are computed in joined products, as in training."""
     other = copy.deepcopy(model).train()
-    assert all(map(understood, blocks(other)))
-    _join(other.get_base_model(), compiles=False)
+    assert joining_of(backbone_of(other))
     return other
 
 
@@ -90,15 +93,40 @@ def test_deep_products_are_summed_from_pieces_where_threads_share_them(
             torch.testing.assert_close(parameter.grad, expected[name].grad, atol=1e-3, rtol=1e-3)
 
 
-def test_weights_can_be_laid_out_as_training_does() -> None:
-    model = adapted(LlamaConfig(**SIZES), Lora(r=4, targets="all-linear", dropout=0.0))
-    plain, trained, laid_out = model, joined(model), copy.deepcopy(model)
-    lay_out(laid_out)
-    weights = [dict(one.named_parameters()) for one in (plain, trained, laid_out)]
-    assert any(weights[0][name].stride() != weights[1][name].stride() for name in weights[0])
-    for name, weight in weights[2].items():
-        assert weight.stride() == weights[1][name].stride()
-        assert torch.equal(weight, weights[0][name])
+@pytest.mark.parametrize("kind", [LlamaConfig, MistralConfig])
+@pytest.mark.parametrize("is_merged", [True, False])
+@pytest.mark.parametrize(
+    ("lora", "bits"), [(Lora(r=4, alpha=12, targets=("q_proj", "v_proj", "down_proj")), "011"), (None, "")]
+)
+def test_predictions_are_those_of_the_block_and_weights_stay_what_they_were(
+    monkeypatch: pytest.MonkeyPatch, kind: Any, is_merged: bool, lora: Lora | None, bits: str
+) -> None:
+    options = {"sliding_window": 3} if kind is MistralConfig else {}
+    theirs = adapted(kind(**SIZES, **options), lora, bits=bits).eval()
+    ours, states = copy.deepcopy(theirs), []
+    monkeypatch.setattr("harness.adapters.joining.holds_copies", lambda _: is_merged)
+    run = Mock(side_effect=JoinedBlock.predict)
+    monkeypatch.setattr(JoinedBlock, "predict", lambda *args: run(*args))
+    with torch.inference_mode():
+        for _ in range(2):
+            with predicting(ours) as packs:
+                assert packs
+                torch.testing.assert_close(hidden(ours), hidden(theirs), atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(hidden(ours), hidden(theirs), atol=1e-5, rtol=1e-5)
+            states.append({name: weight.clone() for name, weight in ours.state_dict().items()})
+    assert run.call_count == 2 * 3
+    for state in states:
+        assert all(torch.equal(weight, theirs.state_dict()[name]) for name, weight in state.items())
+
+
+def test_a_model_predicts_the_same_before_and_after_training_looked_at_it() -> None:
+    one = adapted(LlamaConfig(**SIZES), Lora(r=4, targets="all-linear", dropout=0.0)).eval()
+    other = joined(one).eval()
+    found = []
+    for model in (one, other):
+        with torch.inference_mode(), predicting(model):
+            found.append(hidden(model))
+    assert torch.equal(found[0], found[1])
 
 
 def test_the_weights_of_a_joined_block_are_its_own_still() -> None:

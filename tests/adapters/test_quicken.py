@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from harness.adapters import quicken
+from harness.adapters import joining, quicken
 from harness.adapters.checkpoint import trained_state
 from harness.adapters.settings import Machine
 from torch.autograd.graph import saved_tensors_hooks
@@ -37,7 +37,7 @@ def test_joined_and_compiled_blocks_learn_the_same(
     tiny_decoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, joins: bool, compiles: str
 ) -> None:
     quick = trained(tiny_decoder, tmp_path / "a", compile=compiles) if joins else None
-    monkeypatch.setattr(quicken, "understood", lambda block: False)
+    monkeypatch.setattr(joining, "understood", lambda block: False)
     quick = quick or trained(tiny_decoder, tmp_path / "a", compile=compiles)
     plain = trained(tiny_decoder, tmp_path / "b", compile="off")
     blocks = list(quicken.blocks(quick.model))
