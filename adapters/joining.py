@@ -84,9 +84,9 @@ class Joining:
         return forward
 
     def _training(self, is_first: bool) -> Any:
-        return (
-            partial(_run_first, self.compiled) if self.compiled and is_first else self.compiled or JoinedBlock.__call__
-        )
+        if not self.compiled:
+            return JoinedBlock.__call__
+        return partial(_run_first, self.compiled) if is_first else self.compiled
 
 
 def joining_of(backbone: PreTrainedModel) -> Joining | None:
