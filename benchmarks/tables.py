@@ -54,7 +54,7 @@ def square_rate(device: torch.device) -> float:
     """Operations a second of products of square bf16 matrices, large enough to keep the device busy."""
     size = 8192 if device.type == "cuda" else 2048
     matrix = torch.randn(size, size, dtype=torch.bfloat16, device=device)
-    return 2 * size**3 / min(seconds(lambda: matrix @ matrix) for _ in range(5))  # others may use the machine, too
+    return 2 * size**3 / min(seconds(lambda: matrix @ matrix) for _ in range(20))  # others may use the machine, too
 
 
 def context_of(dataset: Dataset, folder: Path, seed: int) -> Context:
