@@ -99,10 +99,8 @@ def score_columns(gold: Path, pred: Path, policy: Policy) -> tuple[SplitScore, d
         found_S = _same(golds, preds)  # of the gold's spans, which are predicted
         hit_S = _same(preds, golds)  # of the predicted ones, which are right
         sentences = len(read.begin_N)
-        by_sentence = [
-            np.bincount(read.sentence(starts), minlength=sentences)
-            for starts in (golds.start_S, preds.start_S, golds.start_S[found_S])
-        ]
+        gold_S, pred_S = read.sentence(golds.start_S), read.sentence(preds.start_S)
+        by_sentence = [np.bincount(numbers, minlength=sentences) for numbers in (gold_S, pred_S, gold_S[found_S])]
         interval = threads.submit(interval_of_sums, np.stack(by_sentence, 1))
         kinds = _errors(read, labels, golds, preds, found_S, hit_S)
         score = _score(labels, golds, preds, found_S)
@@ -168,14 +166,16 @@ def _piece(data: bytearray, first: int, after: int) -> Piece | None:
     code = bytes_[at]
     ends = code == 10
     lines, separators = (int(np.count_nonzero(which)) for which in (ends, (code == 32) | (code == 9)))
-    empty = np.flatnonzero(np.diff(at, prepend=-1) == 1)  # white space behind white space: empty lines, or odd
+    empty = np.flatnonzero(at[1:] - at[:-1] == 1) + 1  # white space behind white space: empty lines, or odd
+    if not at[0]:
+        empty = np.insert(empty, 0, 0)
     words = lines - len(empty)
     fields = separators // max(1, words)
     if fields * words != separators or lines + separators != len(at) or (words and not fields):
         return None
     filled = np.ones(len(at), dtype=bool)
     filled[empty] = False
-    at_WF = at.compress(filled).reshape(words, fields + 1)
+    at_WF = at[filled].reshape(words, fields + 1)
     if not (ends[empty] & ends[empty - 1]).all() or not (bytes_[at_WF[:, -1]] == 10).all():
         return None
     behind = (empty - np.arange(len(empty))) // (fields + 1)  # the word behind each empty line
@@ -184,7 +184,7 @@ def _piece(data: bytearray, first: int, after: int) -> Piece | None:
     first_W = np.zeros(words, dtype=bool)
     first_W[[0, *behind[behind < words]]] = True
     text = _words(bytes_, at_WF[:, ::fields], at[empty[np.diff(empty, prepend=-1) == 1]])
-    tags = _tags(data, first, at_WF[:, -2:] + [1, 0])
+    tags = _tags(data, first, at_WF[:, -2] + 1, at_WF[:, -1])
     return tags and Piece(text + b"\n" * (not white[-2:].all()), fields, first_W, *tags)
 
 
@@ -210,10 +210,10 @@ def _words(bytes_: Array, cuts_W2: Array, surplus: Array) -> bytes:
     return text
 
 
-def _tags(data: bytearray, first: int, bounds_W2: Array) -> tuple[Array, Array, list[str]] | None:
+def _tags(data: bytearray, first: int, start_W: Array, end_W: Array) -> tuple[Array, Array, list[str]] | None:
     """Which words have a tag that is not O, the number of each one's tag, and the tags; None for an overlong one."""
     eights = np.ndarray((len(data) - first - 7,), "<u8", data, first, (1,))
-    start_W, size_W = bounds_W2[:, 0], bounds_W2[:, 1] - bounds_W2[:, 0]
+    size_W = end_W - start_W
     tagged = np.flatnonzero((size_W > 1) | (np.frombuffer(data, np.uint8, offset=first)[start_W] != ord(OUTSIDE)))
     start_T, size_T = start_W[tagged], size_W[tagged]
     longest = int(size_T.max(initial=0))
@@ -301,11 +301,13 @@ def _overlaps(spans: Spans, others: Spans) -> tuple[Array, Array]:
 
 def _lengths(golds: Spans, preds: Spans, found_S: Array) -> dict[str, Counts]:
     size_S = golds.end_S - golds.start_S
+    count_S, first_S = _overlaps(preds, golds)
     slices = {}
     for low, high, name in LENGTHS:
         chosen = (size_S >= low) & (size_S <= high)
         if chosen.any():
-            touched_S, _ = _overlaps(preds, golds.chosen(chosen))
+            before = np.concatenate([[0], chosen.cumsum()])  # how many of them are among the first
+            touched_S = before[first_S + count_S] > before[first_S]
             slices[f"length:{name}"] = Counts(
                 int(chosen.sum()), int(np.count_nonzero(touched_S)), int((chosen & found_S).sum())
             )
