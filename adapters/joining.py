@@ -42,11 +42,11 @@ class Joining:
         """Inside, it predicts; adapters are part of copies of the weights, where the memory holds them."""
         self.refresh()
         copied = [product for product in self.products if product.parts]
-        if holds_copies(product.weight_JO for product in copied):
-            for product in copied:
-                product.merge()
-        self.predicts = True
         try:
+            if holds_copies(product.weight_JO for product in copied):
+                for product in copied:
+                    product.merge()
+            self.predicts = True
             yield
         finally:
             self.predicts = False

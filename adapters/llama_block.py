@@ -1,4 +1,4 @@
-"""Blocks as Llama and Mistral have them, with low-rank adapters, computed for training in fewer and larger products.
+"""Blocks as Llama and Mistral have them, with low-rank adapters, computed in fewer and larger products.
 
 Projections of one input are one product, and their adapters ride along in it: [x | x down] [weight ; up]. Subwords
 stand one behind the other, without padding, and only attention knows of rows, which may hold several sentences. The
@@ -104,7 +104,7 @@ class JoinedBlock:
         self.down = Joined([mlp.down_proj])
         self.before_attention, self.before_mlp = block.input_layernorm, block.post_attention_layernorm
         self.width, self.scale = attention.head_dim, attention.scaling
-        self.queries = self.mixed.down_IR.shape[0] // self.width
+        self.query_heads = self.mixed.down_IR.shape[0] // self.width
 
     def joined(self) -> tuple[Joined, ...]:
         """Its four products."""
@@ -117,7 +117,7 @@ class JoinedBlock:
         """
         heads_NO = self.heads(_normed(hidden_ND, self.before_attention))
         read_ND: torch.Tensor = _Attention.apply(  # type: ignore[no-untyped-call]
-            heads_NO.view(heads_NO.shape[0], -1, self.width), mask_R1LL, *turns, *places, self.queries, self.scale
+            heads_NO.view(heads_NO.shape[0], -1, self.width), mask_R1LL, *turns, *places, self.query_heads, self.scale
         )
         hidden_ND = _added(hidden_ND, self.mixed(read_ND))
         gate_NI, up_NI = self.gates(_normed(hidden_ND, self.before_mlp)).chunk(2, 1)
@@ -127,7 +127,7 @@ class JoinedBlock:
         """The same without gradients, in as few steps as torch has without compiling; changes `hidden_ND` in place."""
         heads_NO = self.heads.predict(_normed_at_once(hidden_ND, self.before_attention))
         read_ND = _attention(
-            heads_NO.view(heads_NO.shape[0], -1, self.width), mask_R1LL, turns, places, self.queries, self.scale
+            heads_NO.view(heads_NO.shape[0], -1, self.width), mask_R1LL, turns, places, self.query_heads, self.scale
         )
         hidden_ND += self.mixed.predict(read_ND)
         gate_NI, up_NI = self.gates.predict(_normed_at_once(hidden_ND, self.before_mlp)).chunk(2, 1)
@@ -266,7 +266,7 @@ def _deep_product(grad_NO: torch.Tensor, weight_OJ: torch.Tensor, deepest: int) 
 def _attention(
     heads_NHE: torch.Tensor, mask_R1LL: torch.Tensor, turns: _Pair, places: _Pair, H: int, scale: float
 ) -> torch.Tensor:
-    """What `_Attention` computes forward, for prediction."""
+    """What `_Attention` computes forward, in the steps that torch has quickest where nothing is compiled."""
     (among_RL, packed_N), (_, heads, E) = places, heads_NHE.shape
     (R, L), K = among_RL.shape, (heads - H) // 2
     heads_RLHE = heads_NHE.flatten(1).index_select(0, among_RL.flatten().clamp(min=0)).view(R, L, heads, E)
@@ -307,7 +307,7 @@ def _normed(x_ND: torch.Tensor, norm: Any) -> torch.Tensor:
 
 
 def _normed_at_once(x_ND: torch.Tensor, norm: Any) -> torch.Tensor:
-    """`_normed`, for prediction."""
+    """What `_normed` computes, in fewer steps where nothing is compiled."""
     x = x_ND.float()
     squares_N1 = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_()
     return (x * torch.rsqrt(squares_N1 / x.shape[1] + norm.variance_epsilon)).to(x_ND.dtype).mul_(norm.weight)

@@ -99,8 +99,7 @@ class TaggerSettings:
     """A token classifier. `unmask` are the mask bits, empty for an encoder; the first is the group nearest the input.
 
     Sentences over `max_length` subwords are read in windows that overlap by `overlap` subwords. `pooling` says which
-    of a word's subwords speak for it. At prediction a pass reads `predict_batch` windows at most; with 0, as many as
-    pay.
+    of a word's subwords speak for it. At prediction a pass reads at most `predict_batch` windows.
     """
 
     model: Model
@@ -109,7 +108,7 @@ class TaggerSettings:
     dropout: Share = 0.1
     max_length: Annotated[int, Field(ge=8)] = 256
     overlap: Annotated[int, Field(ge=0)] = 64
-    predict_batch: Annotated[int, Field(ge=0)] = 0
+    predict_batch: Positive = 128
     lora: Lora = field(default_factory=Lora)
     train: Train = field(default_factory=Train)
     machine: Machine = field(default_factory=Machine)

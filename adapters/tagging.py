@@ -56,15 +56,14 @@ def best_tags(
 ) -> Generator[tuple[Window, list[int]], None, None]:
     """Each window, the longest first, with the number of the best tag of each word that it owns.
 
-    A pass reads at most `rows` of them, or any number with 0: fewer where they would be padded too much, or be too many
-    subwords.
+    A pass reads at most `rows` of them: fewer where they would be padded too much, or be too many subwords.
     """
     model.eval()
     device = next(model.parameters()).device
     ordered = sorted(windows, key=lambda window: len(window.ids), reverse=True)
     with predicting(model) as packs:
         room = Room(most_subwords(device), packs)
-        for chosen in passes([len(window.ids) for window in ordered], room, rows or None):
+        for chosen in passes([len(window.ids) for window in ordered], room, rows):
             group = ordered[chosen.start : chosen.stop]
             best_W = model(encoder.batch(group).to(device)).argmax(1)
             counts = [window.owned_after - window.owned_first for window in group]

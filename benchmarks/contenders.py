@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from harness.adapters.classifier import build_classifier, build_encoder
 from harness.adapters.device import device_of
-from harness.adapters.pretrained import elements
-from harness.adapters.quicken import blocks
+from harness.adapters.pretrained import blocks, elements
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.subwords import SubwordEncoder
 from harness.adapters.tagging import TaggedWindow, TagObjective, best_tags, tagged_windows

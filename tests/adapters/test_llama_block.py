@@ -58,6 +58,21 @@ def hidden(model: Any) -> torch.Tensor:
     return found[PADDING_BL.bool()]
 
 
+def learn(model: Any) -> None:
+    """One step of plain gradient descent."""
+    hidden(model).float().square().sum().backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter -= 0.01 * parameter.grad / parameter.grad.abs().max()
+
+
+def predicted(model: Any) -> torch.Tensor:
+    with torch.inference_mode(), predicting(model.eval()) as packs:
+        assert packs
+        return hidden(model)
+
+
 @pytest.mark.parametrize("bits", ["", "0011", "1111"])
 @pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "v_proj"), ("down_proj", "k_proj", "gate_proj")])
 @pytest.mark.parametrize("kind", [LlamaConfig, MistralConfig])
@@ -111,6 +126,10 @@ def test_predictions_are_those_of_the_block_and_weights_stay_what_they_were(
         for _ in range(2):
             with predicting(ours) as packs:
                 assert packs
+                products = joining_of(backbone_of(ours)).products
+                assert all(
+                    (product.merged_IO is not None) is (is_merged and bool(product.parts)) for product in products
+                )
                 torch.testing.assert_close(hidden(ours), hidden(theirs), atol=1e-4, rtol=1e-4)
             torch.testing.assert_close(hidden(ours), hidden(theirs), atol=1e-5, rtol=1e-5)
             states.append({name: weight.clone() for name, weight in ours.state_dict().items()})
@@ -119,14 +138,39 @@ def test_predictions_are_those_of_the_block_and_weights_stay_what_they_were(
         assert all(torch.equal(weight, theirs.state_dict()[name]) for name, weight in state.items())
 
 
-def test_a_model_predicts_the_same_before_and_after_training_looked_at_it() -> None:
-    one = adapted(LlamaConfig(**SIZES), Lora(r=4, targets="all-linear", dropout=0.0)).eval()
-    other = joined(one).eval()
-    found = []
-    for model in (one, other):
-        with torch.inference_mode(), predicting(model):
-            found.append(hidden(model))
-    assert torch.equal(found[0], found[1])
+def test_a_loaded_model_predicts_what_the_trained_one_does_to_the_last_bit() -> None:
+    lora = Lora(r=4, alpha=8, dropout=0.0)
+    trained = joined(adapted(LlamaConfig(**SIZES), lora).bfloat16())
+    learn(trained)
+    loaded = adapted(LlamaConfig(**SIZES), lora).bfloat16()
+    loaded.load_state_dict(trained.state_dict())
+    assert torch.equal(predicted(trained), predicted(loaded))
+
+
+def test_a_model_that_has_predicted_learns_and_predicts_what_it_has_learned() -> None:
+    theirs = adapted(LlamaConfig(**SIZES), Lora(r=4, alpha=8, dropout=0.0))
+    ours = copy.deepcopy(theirs)
+    before = predicted(ours)
+    for model in (ours, theirs):
+        learn(model.train())
+    after = predicted(ours)
+    assert (after - before).abs().max() > 0.1
+    torch.testing.assert_close(after, hidden(theirs.eval()), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("breaks", ["while it predicts", "while it merges"])
+def test_a_prediction_that_breaks_off_leaves_nothing_merged(monkeypatch: pytest.MonkeyPatch, breaks: str) -> None:
+    model = adapted(LlamaConfig(**SIZES), Lora(r=4, alpha=8, dropout=0.0)).eval()
+    joining = joining_of(backbone_of(model))
+    assert joining
+    if breaks == "while it merges":
+        monkeypatch.setattr(joining.products[5], "merge", Mock(side_effect=MemoryError))
+    with pytest.raises((MemoryError, KeyError)), predicting(model):
+        assert joining.predicts
+        assert all(product.merged_IO is not None for product in joining.products)
+        raise KeyError
+    assert not joining.predicts
+    assert all(product.merged_IO is None for product in joining.products)
 
 
 def test_the_weights_of_a_joined_block_are_its_own_still() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from harness.adapters import joining, quicken
 from harness.adapters.checkpoint import trained_state
+from harness.adapters.pretrained import blocks
 from harness.adapters.settings import Machine
 from torch.autograd.graph import saved_tensors_hooks
 from transformers import AutoModel, LlamaConfig
@@ -40,17 +41,17 @@ def test_joined_and_compiled_blocks_learn_the_same(
     monkeypatch.setattr(joining, "understood", lambda block: False)
     quick = quick or trained(tiny_decoder, tmp_path / "a", compile=compiles)
     plain = trained(tiny_decoder, tmp_path / "b", compile="off")
-    blocks = list(quicken.blocks(quick.model))
-    assert len(blocks) == 4
-    assert all(("forward" in vars(block)) is (joins or compiles == "on") for block in blocks)
+    found = list(blocks(quick.model))
+    assert len(found) == 4
+    assert all(("forward" in vars(block)) is (joins or compiles == "on") for block in found)
     assert_same_training(plain, quick)
 
 
 def test_recomputed_activations_learn_the_same(tiny_decoder: Path, tmp_path: Path) -> None:
     plain = trained(tiny_decoder, tmp_path / "a", gradient_checkpointing="off")
     recomputed = trained(tiny_decoder, tmp_path / "b", gradient_checkpointing="on")
-    assert any(block.gradient_checkpointing for block in quicken.blocks(recomputed.model))
-    assert not any(block.gradient_checkpointing for block in quicken.blocks(plain.model))
+    assert any(block.gradient_checkpointing for block in blocks(recomputed.model))
+    assert not any(block.gradient_checkpointing for block in blocks(plain.model))
     assert_same_training(plain, recomputed)
 
 
@@ -103,7 +104,7 @@ def test_what_pays_on_one_core_need_not_on_many(monkeypatch: pytest.MonkeyPatch)
     asked: list[int] = []
     monkeypatch.setattr(quicken, "_obstacle", lambda device: "")
     monkeypatch.setattr(quicken, "_compile", lambda *_: asked.append(torch.get_num_threads()))
-    parameters = sum(p.numel() for block in quicken.blocks(model_of()) for p in block.parameters())
+    parameters = sum(p.numel() for block in blocks(model_of()) for p in block.parameters())
     minutes = round(120 * 1.8e11 / (4 * parameters))  # subwords that one core trains on in two, by the estimate
     for threads in (1, 8):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
@@ -115,6 +116,6 @@ def test_what_cannot_be_compiled_runs_as_it_is_unless_asked_for(monkeypatch: pyt
     monkeypatch.setattr(quicken, "_obstacle", lambda device: "no compiler.")
     model = model_of()
     quicken.quicken(model, Machine(), quicken.Work(10**10, 40))
-    assert not any("forward" in vars(block) for block in quicken.blocks(model))
+    assert not any("forward" in vars(block) for block in blocks(model))
     with pytest.raises(CardError, match=r"machine.compile=on: .*no compiler"):
         quicken.quicken(model, replace(Machine(), compile="on"), quicken.Work(10**10, 40))

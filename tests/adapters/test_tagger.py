@@ -80,9 +80,12 @@ def test_it_learns(tiny_decoder: Path, tmp_path: Path) -> None:
     assert sum(losses[-5:]) < sum(losses[:5]) / 4
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.1])  # without, blocks are joined
 @pytest.mark.parametrize("pooling", ["first", "last", "mean"])
-def test_batch_size_and_order_change_no_prediction(tiny_decoder: Path, tmp_path: Path, pooling: str) -> None:
-    made = fitted(tiny_decoder, tmp_path, pooling=pooling)
+def test_batch_size_and_order_change_no_prediction(
+    tiny_decoder: Path, tmp_path: Path, pooling: str, dropout: float
+) -> None:
+    made = fitted(tiny_decoder, tmp_path, pooling=pooling, lora={"dropout": dropout})
     test = words(corpus(40, seed=2))
     outputs: list[list[RawOutput]] = []
     for size in (1, 64):
@@ -112,13 +115,14 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(tiny_decode
     assert not all(torch.equal(states[0][name], states[2][name]) for name in states[0])
 
 
-@pytest.mark.parametrize("method", ["lora", "full", "head"])
-def test_saving_and_loading_change_nothing(tiny_decoder: Path, tmp_path: Path, method: str) -> None:
-    made = fitted(tiny_decoder, tmp_path / "a", train={"method": method})
+@pytest.mark.parametrize(("method", "dropout"), [("lora", 0.0), ("lora", 0.1), ("full", 0.1), ("head", 0.1)])
+def test_saving_and_loading_change_nothing(tiny_decoder: Path, tmp_path: Path, method: str, dropout: float) -> None:
+    over = {"train": {"method": method}, "lora": {"dropout": dropout}}
+    made = fitted(tiny_decoder, tmp_path / "a", **over)
     (tmp_path / "weights").mkdir()
     made.save(tmp_path / "weights")
     assert {path.suffix for path in (tmp_path / "weights").iterdir()} == {".safetensors"}
-    again = tagger(tiny_decoder, tmp_path / "b", seed=99, train={"method": method})
+    again = tagger(tiny_decoder, tmp_path / "b", seed=99, **over)
     again.load(tmp_path / "weights")
     test = words(corpus(20, seed=2))
     assert again.predict(test) == made.predict(test)
