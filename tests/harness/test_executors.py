@@ -198,7 +198,7 @@ def test_a_node_killed_in_the_middle_costs_no_run(
 
     watcher = threading.Thread(target=kill)
     watcher.start()
-    options = tiny(tiny_decoder, "train.epochs=24", "machine.checkpoint_minutes=0.0001")
+    options = tiny(tiny_decoder, "train.epochs=16", "machine.checkpoint_minutes=0.0001")
     result = harness(*GRID, "--on", f"ray:{cluster.address}", "--runs", runs, *options)
     watcher.join()
     assert killed, "the grid ended before a node could be killed"
