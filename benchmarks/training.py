@@ -38,11 +38,13 @@ _PREDICTED = 160  # windows
 class Found:
     """Subwords a second of training, without padding; the peak of memory in MiB; sentences a second at inference.
 
-    `square`: operations a second of large square bf16 products, right after the training.
+    `square` and `own`, right after the training: operations a second of large square bf16 products, and of the model's
+    own matrices with the rows of an update, one after another and nothing else; the latter of ours only.
     """
 
     trained: float
     square: float
+    own: float
     memory: float
     predicted: float
 
@@ -86,10 +88,14 @@ def _measured(name: str, settings: TaggerSettings, dataset: Dataset, updates: in
     trained = contender.train(windows, updates * _LONGER if name == OURS else updates)
     memory = peak_memory()["memory_mib"]
     square = square_rate(torch.device("cpu"))
+    own = 0.0
+    if name == OURS:
+        facts = Facts(contender.model, windows)
+        own = facts.own_rate(round(settings.train.batch * settings.train.accumulation * facts.subwords))
     contender.predict(windows[:32])  # not before training: bitsandbytes packs 4-bit weights anew for it
     begin = time.perf_counter()
     contender.predict(windows[:_PREDICTED])
-    return Found(trained, square, memory, min(len(windows), _PREDICTED) / (time.perf_counter() - begin))
+    return Found(trained, square, own, memory, min(len(windows), _PREDICTED) / (time.perf_counter() - begin))
 
 
 def _together(name: str, asked: argparse.Namespace, number: int) -> Found:
@@ -107,6 +113,7 @@ def _together(name: str, asked: argparse.Namespace, number: int) -> Found:
     return Found(
         trained=sum(one.trained for one in each),
         square=sum(one.square for one in each),
+        own=sum(one.own for one in each),
         memory=max(one.memory for one in each),
         predicted=sum(one.predicted for one in each),
     )
@@ -119,7 +126,8 @@ def _write(
     facts = Facts(contender.model, windows_of(encoder, dataset, "train"))
     size = settings.train.batch * settings.train.accumulation
     flops = facts.flops()
-    own = facts.own_rate(round(size * facts.subwords))
+    own = median(one.own for one in found[OURS])
+    own_share = median(one.trained * flops / one.own for one in found[OURS])
     where = f"{len(usable_cores())} processes at once, each on one core" if asked.side_by_side else "one process"
     text = (
         f"SmolLM2-135M, causal, LoRA r 16 on all linear layers, {where}: updates of {size} sentences of `{asked.task}` "
@@ -128,8 +136,9 @@ def _write(
         f"others take batches of 16 as they come): medians of {asked.rounds} interleaved rounds, with range and median "
         f"of the rounds' ratios of ours to each; the peak of memory is that of a process in training. An update needs "
         f"{flops / 1e9:.2f} GFLOP a subword. The share is of `square`, the TFLOP/s of bf16 products of 2048 x 2048 "
-        "matrices in the same processes right after training; those of the model's own matrices with the rows of an "
-        f"update, one after another and nothing else, reach {own / 1e12:.2f} in one process on all cores."
+        "matrices in the same processes right after training. Those of the model's own matrices with the rows of an "
+        f"update, one after another and nothing else, reach {own / 1e12:.2f} in ours then, of which its training is "
+        f"{own_share:.0%}."
     )
     rows = []
     for name, each in found.items():
