@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 import torch
 from harness.adapters import joining, quicken
+from harness.adapters.attention import GROUPED
 from harness.adapters.checkpoint import trained_state
+from harness.adapters.lowrank import with_lora
 from harness.adapters.pretrained import blocks
-from harness.adapters.settings import Machine
+from harness.adapters.settings import Lora, Machine
+from torch._dynamo.utils import counters
 from torch.autograd.graph import saved_tensors_hooks
 from transformers import AutoModel, LlamaConfig
 
@@ -47,6 +50,20 @@ def test_joined_and_compiled_blocks_learn_the_same(
     assert_same_training(plain, quick)
 
 
+@pytest.mark.real
+def test_blocks_are_compiled_once_for_all_blocks_and_batches() -> None:
+    model = with_lora(model_of(attention=GROUPED), Lora(r=4, dropout=0.0)).train()
+    quicken.quicken(model, replace(Machine(), compile="on"), quicken.Work(10**4, 40))
+    compiled = []
+    for rows, length in ((6, 9), (3, 30), (16, 5), (2, 64), (40, 12)):
+        ids_BL = torch.randint(0, 60, (rows, length))
+        mask_BL = (torch.arange(length) <= length // torch.arange(1, rows + 1)[:, None]).long()
+        model(input_ids=ids_BL, attention_mask=mask_BL, use_cache=False).last_hidden_state.sum().backward()
+        compiled.append(counters["stats"]["unique_graphs"])
+    assert compiled[0] > 0
+    assert len(set(compiled)) == 1
+
+
 def test_recomputed_activations_learn_the_same(tiny_decoder: Path, tmp_path: Path) -> None:
     plain = trained(tiny_decoder, tmp_path / "a", gradient_checkpointing="off")
     recomputed = trained(tiny_decoder, tmp_path / "b", gradient_checkpointing="on")
@@ -55,10 +72,10 @@ def test_recomputed_activations_learn_the_same(tiny_decoder: Path, tmp_path: Pat
     assert_same_training(plain, recomputed)
 
 
-def model_of(width: int = 64) -> Any:
+def model_of(width: int = 64, attention: str = "eager") -> Any:
     return AutoModel.from_config(
         LlamaConfig(vocab_size=60, hidden_size=width, intermediate_size=2 * width, num_hidden_layers=3,
-                    num_attention_heads=4), attn_implementation="eager"
+                    num_attention_heads=4), attn_implementation=attention
     )  # fmt: skip
 
 
