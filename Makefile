@@ -11,7 +11,7 @@ demo: .venv/ready
 	$(BIN)/harness run --task lookright --system gazetteer --system minilm \
 	  --system smollm2-unmask-0000 --system smollm2-unmask-0011 --system smollm2-unmask-1111 \
 	  --system smollm2-0shot
-	$(BIN)/harness leaderboard --task lookright
+	$(BIN)/harness leaderboard --task lookright --out build/leaderboards
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder

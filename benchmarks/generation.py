@@ -17,7 +17,7 @@ from harness.adapters.generator import Generator
 from harness.adapters.prompts import Prompt
 from harness.adapters.weights import folder_of
 
-from benchmarks.tables import interleaved, rate_rows, write
+from benchmarks.tables import command, interleaved, positive, rate_rows, write
 from harness.commands.quiet import quiet_libraries
 from harness.contracts import Context
 from harness.dataset import load_dataset
@@ -31,9 +31,9 @@ SYSTEMS = ("smollm2-0shot", "smollm2-5shot")
 def main() -> None:
     """Measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--prompts", type=int, default=64)
+    parser.add_argument("--prompts", type=positive, default=64)
     parser.add_argument("--tokens", type=int, default=48)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=positive, default=3)
     asked = parser.parse_args()
     quiet_libraries()
     contenders = {"vllm": _backend("vllm")}
@@ -86,4 +86,4 @@ def _backend(name: str, batch: int = 1) -> Backend:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -20,7 +20,7 @@ from harness.adapters.passes import Room
 from harness.adapters.weights import folder_of
 from torch.nn import functional as F
 
-from benchmarks.tables import context_of, interleaved, rate_rows, write
+from benchmarks.tables import command, context_of, interleaved, positive, rate_rows, write
 from harness.commands.quiet import quiet_libraries
 from harness.dataset import load_dataset
 from harness.system import resolve_system, settings_of
@@ -34,8 +34,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", default="lookright")
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--updates", type=int, default=6)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--updates", type=positive, default=6)
+    parser.add_argument("--rounds", type=positive, default=3)
     asked = parser.parse_args()
     quiet_libraries()
     settings = settings_of(resolve_system("smollm2-it"))
@@ -113,4 +113,4 @@ def _padded(model: InstructModel, batch: Sequence[Example]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -27,7 +27,7 @@ from scipy.stats import ttest_ind
 
 from benchmarks.contenders import OPPONENTS, OURS, windows_of
 from benchmarks.processes import begin_on, last_line
-from benchmarks.tables import context_of, write
+from benchmarks.tables import command, context_of, write
 from harness.commands.quiet import quiet_libraries
 from harness.dataset import Dataset, load_dataset
 from harness.decode import decode_tags
@@ -160,4 +160,4 @@ def _write(task: str, found: dict[str, list[Found]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

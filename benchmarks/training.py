@@ -23,7 +23,7 @@ from harness.adapters.settings import TaggerSettings
 
 from benchmarks.contenders import OPPONENTS, OURS, SEED, Facts, contender_of, windows_of
 from benchmarks.processes import begin_on, last_line, tell, wait_for
-from benchmarks.tables import interleaved, shown, spread, square_rate, write
+from benchmarks.tables import command, interleaved, positive, shown, spread, square_rate, write
 from harness.commands.quiet import quiet_libraries
 from harness.dataset import Dataset, load_dataset
 from harness.environment import peak_memory, usable_cores
@@ -57,9 +57,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", default="tsa-md")
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--updates", type=int, default=12)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--accumulation", type=int, default=1, help="batches of 16 an update")
+    parser.add_argument("--updates", type=positive, default=12)
+    parser.add_argument("--rounds", type=positive, default=3)
+    parser.add_argument("--accumulation", type=positive, default=1, help="batches of 16 an update")
     parser.add_argument("--side-by-side", action="store_true", help="a process on each core")
     parser.add_argument("--only", choices=(OURS, *OPPONENTS), help=argparse.SUPPRESS)  # one, in this process
     parser.add_argument("--round", type=int, help=argparse.SUPPRESS)
@@ -164,4 +164,4 @@ def _cells(rates: Sequence[float], ours: Sequence[float]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -55,8 +55,10 @@ class Record:
 
 
 def from_json(text: str, where: str) -> Record:
-    """Read a record. Raises StoreError for one of another schema or with other fields."""
+    """Read a record. Raises StoreError for one of another schema or with other fields, ValueError for none at all."""
     values = pydantic_core.from_json(text)  # in half the time of json's, which boards of many runs feel
+    if not isinstance(values, dict):
+        raise ValueError("it holds no table of fields")
     if values.get("schema") != SCHEMA:
         raise StoreError(f"{where} has schema {values.get('schema')!r}; this version of harness reads schema {SCHEMA}.")
     scores = {split: SplitScore(**score) for split, score in values.pop("scores").items()}

@@ -37,6 +37,7 @@ _WRITTEN = {
     Scheme.BMEWO: {"B": "B", "I": "M", "E": "E", "S": "W"},
 }
 _CANONICAL = {scheme: {written: letter for letter, written in table.items()} for scheme, table in _WRITTEN.items()}
+_ALSO = {"BIO": "IOB2"}  # what most call it
 _CLOSED = frozenset({Scheme.BIOES, Scheme.BILOU, Scheme.BMEWO})  # schemes that also mark where a chunk ends
 
 
@@ -52,7 +53,7 @@ class Chunk:
 def scheme_of(name: str) -> Scheme:
     """The scheme of that name (any case). Raises UnknownName."""
     try:
-        return Scheme(name.upper())
+        return Scheme(_ALSO.get(name.upper(), name.upper()))
     except ValueError:
         raise UnknownName("tag scheme", name, [s.value for s in Scheme]) from None
 

@@ -248,9 +248,15 @@ def read_record(folder: Path) -> Record:
 
 
 def read_rows(folder: Path, split: str) -> list[Row]:
-    """The rows of a split of the run in `folder`."""
-    with (folder / ROWS).open(encoding="utf-8") as stream:
-        return [row_from_json(value) for value in map(json.loads, stream) if value["split"] == split]
+    """The rows of a split of the run in `folder`. Raises StoreError where they cannot be read."""
+    path = folder / ROWS
+    try:
+        with path.open(encoding="utf-8") as stream:
+            return [row_from_json(value) for value in map(json.loads, stream) if value["split"] == split]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise StoreError(
+            f"{path} holds no readable rows ({error}). Move the folder out of the store to go on."
+        ) from error
 
 
 def write_sums(folder: Path, rows: Sequence[Row]) -> None:

@@ -82,6 +82,10 @@ def test_an_unknown_scheme_gets_the_nearest() -> None:
         scheme_of("BIOE")
 
 
+def test_bio_is_what_most_call_iob2() -> None:
+    assert scheme_of("bio") is Scheme.IOB2
+
+
 PAIRS = st.lists(st.tuples(st.sampled_from(IOB2_TAGS), st.sampled_from(IOB2_TAGS)), min_size=1, max_size=8)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from harness import store
+from harness.errors import StoreError
 from harness.intervals import sums_by_unit
 from harness.record import row_to_json
 from harness.scoring import Row, row_of
@@ -40,3 +41,18 @@ def test_sums_that_are_missing_or_broken_come_from_the_rows(
     lines = [json.dumps({**row_to_json(row), "split": "test"}) for row in rows]
     (tmp_path / store.ROWS).write_text("\n".join(lines) + "\n", encoding="utf-8")
     assert np.array_equal(store.read_sums(tmp_path), sums_by_unit(rows))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"[]\n", b"{\n", None])
+def test_rows_that_are_missing_or_broken_are_named(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / store.ROWS).write_bytes(content)
+    with pytest.raises(StoreError, match=f"{store.ROWS} holds no readable rows"):
+        store.read_sums(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "", '{"schema"'])
+def test_a_record_that_is_none_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / store.RECORD).write_text(content)
+    with pytest.raises(StoreError, match=f"{store.RECORD} is no readable record"):
+        store.read_record(tmp_path)
