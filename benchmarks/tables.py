@@ -19,7 +19,7 @@ import torch
 from harness.contracts import Context
 from harness.dataset import Dataset
 from harness.environment import processor, usable_cores
-from harness.errors import UserError
+from harness.errors import UserError, refuse
 
 T = TypeVar("T")
 RESULTS = Path(__file__).parent / "results"
@@ -32,8 +32,7 @@ def command(main: Callable[[], None]) -> None:
     try:
         main()
     except UserError as error:
-        print(" ".join(f"benchmarks: {error}".split("\n")), file=sys.stderr)
-        sys.exit(2)
+        refuse(error)
     except subprocess.CalledProcessError as error:
         if error.returncode != 2:
             raise

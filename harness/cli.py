@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness.errors import UserError
+from harness.errors import UserError, refuse
 from harness.version import VERSION
 
 app = typer.Typer(
@@ -238,8 +238,7 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(" ".join(f"harness: {error}".split("\n")), file=sys.stderr)
-        sys.exit(2)
+        refuse(error)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:  # typer's answer to Ctrl-C
             print("harness: interrupted; the same command goes on from here.", file=sys.stderr)

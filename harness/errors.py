@@ -17,8 +17,10 @@ Anything else that is raised is a bug and keeps its traceback.
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NoReturn
 
 
 class UserError(Exception):
@@ -70,3 +72,9 @@ class ServerError(UserError):
 
 class StoreError(UserError):
     """A store of runs that cannot be read or written."""
+
+
+def refuse(error: UserError) -> NoReturn:
+    """Say in one paragraph what the user can mend, and exit with code 2."""
+    print(" ".join(f"harness: {error}".split("\n")), file=sys.stderr)
+    sys.exit(2)

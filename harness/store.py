@@ -242,9 +242,7 @@ def read_record(folder: Path) -> Record:
     try:
         return from_json(path.read_text(encoding="utf-8"), str(path))
     except (ValueError, TypeError, KeyError) as error:
-        raise StoreError(
-            f"{path} is no readable record ({error}). Move the folder out of the store to go on."
-        ) from error
+        raise _unreadable(path, "record", error) from error
 
 
 def read_rows(folder: Path, split: str) -> list[Row]:
@@ -254,9 +252,11 @@ def read_rows(folder: Path, split: str) -> list[Row]:
         with path.open(encoding="utf-8") as stream:
             return [row_from_json(value) for value in map(json.loads, stream) if value["split"] == split]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise StoreError(
-            f"{path} holds no readable rows ({error}). Move the folder out of the store to go on."
-        ) from error
+        raise _unreadable(path, "list of rows", error) from error
+
+
+def _unreadable(path: Path, what: str, error: Exception) -> StoreError:
+    return StoreError(f"{path} is no readable {what} ({error}). Move the folder out of the store to go on.")
 
 
 def write_sums(folder: Path, rows: Sequence[Row]) -> None:

@@ -47,7 +47,7 @@ def test_sums_that_are_missing_or_broken_come_from_the_rows(
 def test_rows_that_are_missing_or_broken_are_named(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / store.ROWS).write_bytes(content)
-    with pytest.raises(StoreError, match=f"{store.ROWS} holds no readable rows"):
+    with pytest.raises(StoreError, match=f"{store.ROWS} is no readable list of rows"):
         store.read_sums(tmp_path)
 
 
