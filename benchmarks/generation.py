@@ -5,7 +5,6 @@ python -m benchmarks.generation [--prompts 64] [--tokens 48] [--rounds 3]
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -17,8 +16,7 @@ from harness.adapters.generator import Generator
 from harness.adapters.prompts import Prompt
 from harness.adapters.weights import folder_of
 
-from benchmarks.tables import command, interleaved, positive, rate_rows, write
-from harness.commands.quiet import quiet_libraries
+from benchmarks.tables import command, interleaved, parser_of, positive, rate_rows, write
 from harness.contracts import Context
 from harness.dataset import load_dataset
 from harness.system import resolve_system, settings_of
@@ -30,12 +28,11 @@ SYSTEMS = ("smollm2-0shot", "smollm2-5shot")
 
 def main() -> None:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--prompts", type=positive, default=64)
-    parser.add_argument("--tokens", type=int, default=48)
-    parser.add_argument("--rounds", type=positive, default=3)
+    parser = parser_of(__doc__)
+    parser.add_argument("--prompts", type=positive, default=64, help="at once")
+    parser.add_argument("--tokens", type=int, default=48, help="that each is answered with")
+    parser.add_argument("--rounds", type=positive, default=3, help="of every contender, in turns")
     asked = parser.parse_args()
-    quiet_libraries()
     contenders = {"vllm": _backend("vllm")}
     contenders |= {f"transformers, batches of {size}": _backend("transformers", size) for size in BATCHES}
     for backend in contenders.values():

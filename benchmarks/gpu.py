@@ -25,8 +25,7 @@ from harness.adapters.weights import folder_of
 from transformers import AutoTokenizer, LlamaConfig, LlamaModel
 
 from benchmarks.contenders import OURS, PAPER, SEED, Facts, contender_of, windows_of
-from benchmarks.tables import command, interleaved, positive, rate_rows, square_rate, write
-from harness.commands.quiet import quiet_libraries
+from benchmarks.tables import command, interleaved, parser_of, positive, rate_rows, square_rate, write
 from harness.dataset import load_dataset
 from harness.environment import free_memory
 from harness.system import resolve_system, settings_of
@@ -42,15 +41,14 @@ GRID_RUNS = 16 * 2 * 5  # configurations, models, seeds
 
 def main() -> None:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", choices=SHAPES, default="7b")
-    parser.add_argument("--task", default="lookright")
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--updates", type=positive)
-    parser.add_argument("--rounds", type=positive, default=3)
+    parser = parser_of(__doc__)
+    parser.add_argument("--shape", choices=SHAPES, default="7b", help="Llama-2-7B's, or one that a CPU can do")
+    parser.add_argument("--task", default="lookright", help="whose sentences are read")
+    parser.add_argument("--data", type=Path, help="the folder with the task's files")
+    parser.add_argument("--updates", type=positive, help="of a round; a whole epoch by default")
+    parser.add_argument("--rounds", type=positive, default=3, help="of every contender, in turns")
     parser.add_argument("--compile", choices=("on", "off"), default="on", help="our blocks, as long trainings have it")
     asked = parser.parse_args()
-    quiet_libraries()
     dataset = load_dataset(task_card(asked.task), asked.data)
     with TemporaryDirectory() as folder:
         settings = _settings(asked, Path(folder))

@@ -5,7 +5,6 @@ python -m benchmarks.instruct [--task lookright] [--data DIR] [--updates 6] [--r
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,8 +19,7 @@ from harness.adapters.passes import Room
 from harness.adapters.weights import folder_of
 from torch.nn import functional as F
 
-from benchmarks.tables import command, context_of, interleaved, positive, rate_rows, write
-from harness.commands.quiet import quiet_libraries
+from benchmarks.tables import command, context_of, interleaved, parser_of, positive, rate_rows, write
 from harness.dataset import load_dataset
 from harness.system import resolve_system, settings_of
 from harness.task import task_card
@@ -31,13 +29,12 @@ BATCH = 16
 
 def main() -> None:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--task", default="lookright")
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--updates", type=positive, default=6)
-    parser.add_argument("--rounds", type=positive, default=3)
+    parser = parser_of(__doc__)
+    parser.add_argument("--task", default="lookright", help="whose sentences are read")
+    parser.add_argument("--data", type=Path, help="the folder with the task's files")
+    parser.add_argument("--updates", type=positive, default=6, help="of a round")
+    parser.add_argument("--rounds", type=positive, default=3, help="of every contender, in turns")
     asked = parser.parse_args()
-    quiet_libraries()
     settings = settings_of(resolve_system("smollm2-it"))
     examples = _examples(settings, asked.task, asked.data)
     prefix = common_prefix([example.prompt for example in examples])

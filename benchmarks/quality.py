@@ -27,11 +27,11 @@ from scipy.stats import ttest_ind
 
 from benchmarks.contenders import OPPONENTS, OURS, windows_of
 from benchmarks.processes import begin_on, last_line
-from benchmarks.tables import command, context_of, write
-from harness.commands.quiet import quiet_libraries
+from benchmarks.tables import command, context_of, parser_of, write
 from harness.dataset import Dataset, load_dataset
 from harness.decode import decode_tags
 from harness.environment import peak_memory, processor, usable_cores
+from harness.errors import UserError
 from harness.grid import seeds_of
 from harness.schemes import tags_of
 from harness.scoring import row_of, score
@@ -51,16 +51,16 @@ class Found:
 
 def main() -> None:
     """Train, and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--task", default="tsa-md")
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--seeds", type=seeds_of, default="4", help="A number of seeds, or a list: 120,121.")
-    parser.add_argument("--only", nargs="+", choices=(OURS, *OPPONENTS), default=[OURS, *OPPONENTS])
-    parser.add_argument("--kept", type=Path)
+    parser = parser_of(__doc__)
+    parser.add_argument("--task", default="tsa-md", help="whose sentences are read")
+    parser.add_argument("--data", type=Path, help="the folder with the task's files")
+    parser.add_argument("--seeds", type=seeds_of, default="4", help="a number of seeds, or a list: 120,121")
+    everyone = [OURS, *OPPONENTS]
+    parser.add_argument("--only", nargs="+", choices=everyone, default=everyone, metavar="NAME", help="these of them")
+    parser.add_argument("--kept", type=Path, help="a file that keeps what came of each training")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # trains the first, in this process
     asked = parser.parse_args()
     if asked.here:
-        quiet_libraries()
         settings = settings_of(resolve_system("smollm2-unmask-0000"))
         found = train(asked.only[0], settings, load_dataset(task_card(asked.task), asked.data), asked.seeds[0])
         print(json.dumps(asdict(found)))
@@ -104,7 +104,10 @@ def _kept(path: Path | None, task: str) -> dict[tuple[str, int], Found]:
     """What came of the trainings on a task and this processor that a file has, by contender and seed."""
     if not path:
         return {}
-    path.open("a").close()  # a file that cannot be written shows before hours of training
+    try:
+        path.open("a").close()  # a file that cannot be written shows before hours of training
+    except OSError as error:
+        raise UserError(f"--kept {path} cannot be written ({error.strerror}); name another file.") from error
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return {
         (row["name"], row["seed"]): Found(**row["found"])

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import seqeval_score
-from benchmarks.tables import command, interleaved, positive, write
+from benchmarks.tables import command, interleaved, parser_of, positive, write
 from harness.bulk import score_columns
 from harness.decode import Policy
 
@@ -31,10 +31,10 @@ _TASKS, _SYSTEMS = 5, 20
 
 def main() -> None:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=positive, default=5)
-    parser.add_argument("--runs", type=positive, default=10_000)
-    parser.add_argument("--words", type=positive, default=1_000_000)
+    parser = parser_of(__doc__)
+    parser.add_argument("--rounds", type=positive, default=5, help="of every contender, in turns")
+    parser.add_argument("--runs", type=positive, default=10_000, help="in the store that a board is made of")
+    parser.add_argument("--words", type=positive, default=1_000_000, help="in the files that are scored")
     asked = parser.parse_args()
     with TemporaryDirectory() as folder:
         gold, pred = _files(Path(folder), asked.words)

@@ -39,6 +39,15 @@ def command(main: Callable[[], None]) -> None:
         sys.exit(2)  # it has said what is wrong
 
 
+class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """The lines of a description as they are, and every default."""
+
+
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """The parser of a benchmark's arguments."""
+    return argparse.ArgumentParser(description=description, formatter_class=_Help)
+
+
 def positive(text: str) -> int:
     """A whole number of at least one, as an argument. Raises ArgumentTypeError."""
     if not text.isdecimal() or not int(text):

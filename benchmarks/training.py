@@ -23,8 +23,7 @@ from harness.adapters.settings import TaggerSettings
 
 from benchmarks.contenders import OPPONENTS, OURS, SEED, Facts, contender_of, windows_of
 from benchmarks.processes import begin_on, last_line, tell, wait_for
-from benchmarks.tables import command, interleaved, positive, shown, spread, square_rate, write
-from harness.commands.quiet import quiet_libraries
+from benchmarks.tables import command, interleaved, parser_of, positive, shown, spread, square_rate, write
 from harness.dataset import Dataset, load_dataset
 from harness.environment import peak_memory, usable_cores
 from harness.system import resolve_system, settings_of
@@ -54,17 +53,16 @@ class Found:
 
 def main() -> None:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--task", default="tsa-md")
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--updates", type=positive, default=12)
-    parser.add_argument("--rounds", type=positive, default=3)
+    parser = parser_of(__doc__)
+    parser.add_argument("--task", default="tsa-md", help="whose sentences are read")
+    parser.add_argument("--data", type=Path, help="the folder with the task's files")
+    parser.add_argument("--updates", type=positive, default=12, help="of a round")
+    parser.add_argument("--rounds", type=positive, default=3, help="of every contender, in turns")
     parser.add_argument("--accumulation", type=positive, default=1, help="batches of 16 an update")
     parser.add_argument("--side-by-side", action="store_true", help="a process on each core")
     parser.add_argument("--only", choices=(OURS, *OPPONENTS), help=argparse.SUPPRESS)  # one, in this process
     parser.add_argument("--round", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    quiet_libraries()
     settings = settings_of(resolve_system("smollm2-unmask-0000"))
     train, machine = settings.train, settings.machine
     settings = replace(

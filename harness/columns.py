@@ -76,8 +76,12 @@ def column_sentences(path: Path, layout: Layout) -> Iterator[ColumnSentence]:
 
 def _word_and_tag(path: Path, number: int, line: str, fields: list[str], layout: Layout, width: int) -> tuple[str, str]:
     if len(fields) != width:
-        fix = f"Columns end at {layout.separator}; separator and comment are options of the reader and of score."
-        raise DataError(path, number, f"{len(fields)} columns where {width} were expected: {line[:60]!r}.", fix)
+        fix = (
+            f"Columns end at {layout.separator}: --separator and --comment of harness score, "
+            "--set options.separator=tab and options.comment=TEXT for a task say otherwise."
+        )
+        what = f"{len(fields)} column{'s' * (len(fields) != 1)} where {width} were expected: {line[:60]!r}."
+        raise DataError(path, number, what, fix)
     try:
         word, tag = fields[layout.word], fields[layout.tag]
     except IndexError:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from harness.errors import CardError, MissingData
 from harness.gold import gold_hash
@@ -83,26 +83,27 @@ def _read(card: TaskCard, data: Path | None) -> dict[str, Reading]:
     """Every split that is not held out: from files, or from the hub where the card names a data set there."""
     wanted = [split for split in SPLITS if split not in card.holdout or split in card.files]
     if not card.files:
-        return _read_with(card.reader, card, dict.fromkeys(wanted, ()), card.options)
+        return _read_with(card.reader, card, dict.fromkeys(wanted, ()), "options")
     folders = [folder for folder in _folders(card, data) if folder.is_dir()]
     paths = {split: _find(card.files.get(split, []), folders) for split in wanted}
     absent = [split for split in wanted if not paths[split]]
     if not absent:
-        return _read_with(card.reader, card, paths, card.options)
+        return _read_with(card.reader, card, paths, "options")
     missing = _missing(card, absent, data)
     if not card.hub or absent != wanted:
         raise MissingData(missing)
     try:
-        return _read_with("hub", card, dict.fromkeys(wanted, ()), card.hub)
+        return _read_with("hub", card, dict.fromkeys(wanted, ()), "hub")
     except MissingData as error:
         raise MissingData(f"{missing} {error}") from error
 
 
 def _read_with(
-    reader: str, card: TaskCard, paths: Mapping[str, tuple[Path, ...]], options: Mapping[str, Any]
+    reader: str, card: TaskCard, paths: Mapping[str, tuple[Path, ...]], table: Literal["options", "hub"]
 ) -> dict[str, Reading]:
     read: Reader = resolve(READERS, "reader", reader)
-    return {split: read(Request(split, found, card.labels, options, card.align)) for split, found in paths.items()}
+    beside = (card.labels, getattr(card, table), card.align, f"{table} in the card of task {card.name!r}")
+    return {split: read(Request(split, found, *beside)) for split, found in paths.items()}
 
 
 def _folders(card: TaskCard, data: Path | None) -> list[Path]:

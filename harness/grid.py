@@ -91,13 +91,13 @@ def jobs_of(requests: Sequence[Request], place: Place) -> list[Job]:
 def seeds_of(text: str) -> list[int]:
     """`3` -> 120, 121, 122; `120,7` -> 120, 7. Raises CardError."""
     try:
-        numbers = [int(part) for part in text.split(",") if part.strip()]
+        numbers = [int(part) for part in text.removesuffix(",").split(",")]
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < 0:
-        raise CardError(f"--seeds takes a number of seeds (3) or a list of them (120,121), not {text!r}.")
+    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise CardError(f"--seeds takes a number of seeds (3) or a list of them (120,121), each once, not {text!r}.")
     if "," in text:
-        return list(dict.fromkeys(numbers))
+        return numbers
     if not 1 <= numbers[0] <= 100:
         raise CardError(
             f"--seeds {text} would be {text} runs; for the seed {text} alone write --seeds '{text},', with the comma."

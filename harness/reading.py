@@ -6,22 +6,33 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from harness.align import without_overlaps
 from harness.errors import DataError, UnknownName
+from harness.settings import build
 from harness.spans import Labeled, Sentence, Span
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One split to read: its files, the labels that the task has, and the reader's options as the card gives them."""
+    """One split to read: its files, the labels that the task has, and the reader's options as the card gives them.
+
+    `where` says in errors what the options are those of.
+    """
 
     split: str
     paths: tuple[Path, ...]
     labels: Mapping[str, str]
     options: Mapping[str, Any] = field(default_factory=dict)
     align: Literal["snap", "drop"] = "snap"
+    where: str = "the reader's options"
+
+    def options_as(self, kind: type[T]) -> T:
+        """The options as the reader's settings class. Raises UnknownName and CardError."""
+        return build(kind, self.options, self.where)
 
     def check_label(self, label: str, path: Path, line: int | None) -> str:
         """The label, if the task has it. Raises DataError naming file and line."""

@@ -45,12 +45,16 @@ EXECUTORS = {
 _CARDS = {"system": "harness.adapters", "task": "harness.tasks"}
 
 
+def check_name(table: dict[str, str], kind: str, name: str) -> None:
+    """Raise UnknownName for what is neither a name of the table nor a `module:object` string."""
+    if name not in table and ":" not in name:
+        raise UnknownName(kind, name, table)
+
+
 def resolve(table: dict[str, str], kind: str, name: str) -> Any:
     """The object behind a name, or behind a `module:object` string of a third party's card."""
-    target = table.get(name, name if ":" in name else None)
-    if target is None:
-        raise UnknownName(kind, name, table)
-    module, _, attribute = target.partition(":")
+    check_name(table, kind, name)
+    module, _, attribute = table.get(name, name).partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:

@@ -28,7 +28,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from harness.errors import CardError, UnknownName
-from harness.registry import ADAPTERS, card_paths, resolve
+from harness.registry import ADAPTERS, card_paths, check_name, resolve
 from harness.settings import CLOSED, NAME, build, known_keys, merged, nested, read_toml
 
 MACHINE = "machine"  # the table of settings that change how a run is carried out, not what comes out
@@ -161,6 +161,12 @@ def _split_name(name: str) -> tuple[SystemCard, dict[str, Any]]:
     generator = _GENERATOR.fullmatch(name)
     if generator and (base := _decoder(generator["model"])):
         return _as_generator(base, generator["shots"])
+    model, _, bits = name.rpartition("-unmask-")
+    if model and re.search("[^01]", bits) and _decoder(model):
+        raise CardError(
+            f"System {name!r}: what stands behind -unmask- must be bits, each 0 or 1, and not {bits!r}; "
+            f"name it as in {model}-unmask-0011, with a bit for each group of blocks."
+        )
     match = _UNMASK.fullmatch(name)
     model = match["model"] if match else name
     card = _read_card(Path(model)) if model.endswith(".toml") else known_systems().get(model)
@@ -210,8 +216,12 @@ def _is_decoder(name: str) -> bool:
 
 
 def _read_card(path: Path) -> SystemCard:
-    card = build(SystemCard, read_toml(path), f"the system card {path}")
-    _refuse_trust(card.settings, str(path))
+    where = f"the system card {path}"
+    card = build(SystemCard, read_toml(path), where)
+    check_name(ADAPTERS, f"adapter in {where}", card.adapter)
+    if card.preset:
+        _preset_path(card.preset, card.adapter, where)
+    _refuse_trust(card.settings, where)
     return card
 
 
@@ -224,8 +234,12 @@ def _refuse_trust(settings: Mapping[str, Any], where: str) -> None:
 
 def read_preset(name: str, adapter: str) -> dict[str, Any]:
     """The settings of an adapter's preset. Raises UnknownName."""
+    return read_toml(_preset_path(name, adapter, f"{adapter} systems"))
+
+
+def _preset_path(name: str, adapter: str, where: str) -> Path:
     folder = Path(str(files("harness.adapters"))) / "presets" / adapter
-    known = sorted(path.stem for path in folder.glob("*.toml"))
+    known = {path.stem: path for path in folder.glob("*.toml")}
     if name not in known:
-        raise UnknownName(f"preset of {adapter} systems", name, known)
-    return read_toml(folder / f"{name}.toml")
+        raise UnknownName(f"preset of {where}", name, known)
+    return known[name]

@@ -10,7 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from harness.errors import CardError, UnknownName
-from harness.registry import card_paths
+from harness.registry import READERS, card_paths, check_name
 from harness.settings import CLOSED, NAME, build, merged, nested, read_toml
 
 SPLITS = ("train", "validation", "test")
@@ -77,20 +77,19 @@ def task_card(name: str, overrides: dict[str, Any] | None = None) -> TaskCard:
     Raises UnknownName for a task or key nobody knows, DataError and CardError for a broken card.
     """
     path = Path(name) if name.endswith(".toml") else card_paths("task")[task_names(name)[0]]
-    values = read_toml(path)
-    card = build(TaskCard, merged(values, nested(overrides or {})), f"the card of task {values.get('name', name)!r}")
+    where = f"the task card {path}"
+    card = build(TaskCard, merged(read_toml(path), nested(overrides or {})), where)
+    check_name(READERS, f"reader in {where}", card.reader)
     for table in (card.files, card.holdout, card.expected):
         for split in table:
             if split not in SPLITS:
-                raise UnknownName(f"split in the card of task {card.name!r}", split, SPLITS)
+                raise UnknownName(f"split in {where}", split, SPLITS)
     for label in card.brief.definitions:
         if card.labels and label not in card.labels:
-            raise UnknownName(f"label in brief.definitions of task {card.name!r}", label, card.labels)
+            raise UnknownName(f"label of brief.definitions in {where}", label, card.labels)
     for split, share in card.holdout.items():
         if split == "train" or not 0 < share < 1:
-            raise CardError(
-                f"The card of task {card.name!r}: holdout.{split} = {share} must be a share of train between 0 and 1."
-            )
+            raise CardError(f"{where}: holdout.{split} = {share} must be a share of train between 0 and 1.")
     return card
 
 

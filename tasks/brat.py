@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from harness.errors import DataError
 from harness.files import lines_of, read_text
 from harness.reading import Reading, Request
-from harness.settings import CLOSED, build
+from harness.settings import CLOSED
 
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
@@ -31,7 +31,7 @@ def read(request: Request) -> Reading:
     its last (`discontinuous`), one that runs over a line break stays on the line where it begins (`across-lines`);
     both are counted.
     """
-    options = build(Options, request.options, "the BRAT reader's options")
+    options = request.options_as(Options)
     reading = Reading()
     for path in request.paths:
         _read_document(path, options, request, reading)

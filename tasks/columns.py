@@ -11,7 +11,7 @@ from harness.decode import Policy, decode_tags
 from harness.errors import DataError
 from harness.reading import Reading, Request
 from harness.schemes import OUTSIDE, Scheme, split_tag
-from harness.settings import CLOSED, build
+from harness.settings import CLOSED
 from harness.spans import Sentence
 
 
@@ -27,7 +27,7 @@ class Options(Layout):
 
 def read(request: Request) -> Reading:
     """Read column files. Gold tags that their scheme forbids are repaired by `options.repair` and counted."""
-    options = build(Options, request.options, "the column reader's options")
+    options = request.options_as(Options)
     reading = Reading()
     for path in request.paths:
         for found in column_sentences(path, options):

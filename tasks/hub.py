@@ -11,7 +11,7 @@ from harness.decode import Policy, decode_tags
 from harness.errors import CardError, DataError, MissingData
 from harness.reading import Reading, Request
 from harness.schemes import Scheme
-from harness.settings import CLOSED, build
+from harness.settings import CLOSED
 from harness.spans import Sentence
 
 
@@ -32,7 +32,7 @@ class Options:
 
 def read(request: Request) -> Reading:
     """Read one split. Scripts of data sets are never run. Raises MissingData where the hub cannot be reached."""
-    options = build(Options, request.options, "the hub reader's options")
+    options = request.options_as(Options)
     data = _load(options, (options.splits or {}).get(request.split, request.split))
     for column in (options.words, options.tags):
         if column not in data.column_names:

@@ -20,7 +20,7 @@ from typing import TypeVar
 from pydantic.dataclasses import dataclass
 
 from harness.reading import Reading, Request
-from harness.settings import CLOSED, build
+from harness.settings import CLOSED
 from harness.spans import Labeled, Sentence, Span
 
 T = TypeVar("T")
@@ -122,7 +122,7 @@ class Options:
 
 def read(request: Request) -> Reading:
     """Generate a split. The same options give the same sentences on every machine."""
-    options = build(Options, request.options, "the options of lookright")
+    options = request.options_as(Options)
     draw = Random(f"{options.seed}:{request.split}")
     grammar = _Grammar(options, request.split, draw)
     size: int = getattr(options.sizes, request.split)

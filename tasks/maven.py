@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from harness.errors import DataError
 from harness.files import json_items
 from harness.reading import Reading, Request
-from harness.settings import CLOSED, build
+from harness.settings import CLOSED
 from harness.spans import Sentence, Span
 
 
@@ -23,7 +23,7 @@ class Options:
 
 def read(request: Request) -> Reading:
     """Read MAVEN documents: `content[].tokens` and `events[].mention[].{sent_id, offset}`, ends exclusive."""
-    options = build(Options, request.options, "the MAVEN reader's options")
+    options = request.options_as(Options)
     reading = Reading()
     for path in request.paths:
         for line, document in json_items(path, options.encoding):

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from harness.errors import DataError
 from harness.reading import Reading, Request
-from harness.settings import CLOSED, build
+from harness.settings import CLOSED
 
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
@@ -22,7 +22,7 @@ class Options:
 
 def read(request: Request) -> Reading:
     """Read restaurant or laptop reviews. Raises DataError for broken XML, with its line, and for wrong offsets."""
-    build(Options, request.options, "the SemEval reader's options")
+    request.options_as(Options)
     reading = Reading()
     for path in request.paths:
         handler = _Sentences(path, request, reading)

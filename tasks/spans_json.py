@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from harness.errors import CardError, DataError
 from harness.files import json_items
 from harness.reading import Reading, Request
-from harness.settings import CLOSED, build
+from harness.settings import CLOSED
 from harness.spans import Sentence, Span
 
 
@@ -38,7 +38,7 @@ class Options:
 
 def read(request: Request) -> Reading:
     """Read span JSON. Raises DataError for missing fields, wrong types and offsets outside the sentence."""
-    options = build(Options, request.options, "the span-JSON reader's options")
+    options = request.options_as(Options)
     if bool(options.text) == bool(options.words):
         raise CardError("The span-JSON reader takes the name of a text field or of a words field: exactly one of them.")
     reading = Reading()

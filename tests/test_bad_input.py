@@ -35,7 +35,7 @@ def mentioned(start: object, end: object, text: str = "Ann ran", label: object =
 
 # name: (reader, options, train file, what the message must say)
 FILES: dict[str, tuple[str, str, str | bytes, list[str]]] = {
-    "column count": ("columns", "", "Ann B-PER\nran\n", ["train.txt:2", "1 columns where 2"]),
+    "column count": ("columns", "", "Ann B-PER\nran\n", ["train.txt:2", "1 column where 2"]),
     "too many columns": ("columns", "", "Ann B-PER\nran fast O\n", ["train.txt:2", "3 columns where 2"]),
     "no such column": ("columns", "tag = 5", GOOD, ["train.txt:1", "no column 5"]),
     "expected columns": ("columns", "columns = 4", GOOD, ["train.txt:1", "where 4"]),
@@ -128,7 +128,7 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "unknown decoder": ("run -s smolm2-unmask-0011 -t lookright", ["smolm2-unmask-0011", "smollm2-unmask-0000"]),
     "decoder without bits": ("run -s smollm2 -t lookright", ["smollm2 is a decoder", "smollm2-unmask-0011"]),
     "encoder with bits": ("run -s minilm-unmask-01 -t lookright", ["no causal mask"]),
-    "wrong bits": ("run -s smollm2-unmask-0012 -t lookright", ["smollm2-unmask-0012"]),
+    "wrong bits": ("run -s smollm2-unmask-0012 -t lookright", ["'0012'", "smollm2-unmask-0011"]),
     "pattern without match": ("run -s nothing* -t lookright", ["nothing*"]),
     "unknown task": ("run -s gazetteer -t lookrigth", ["lookrigth", "Did you mean lookright"]),
     "unknown key": ("run -s minilm -t lookright --set train.epoch=3", ["train.epoch", "Did you mean train.epochs"]),
@@ -140,6 +140,8 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "unknown preset": ("run -s minilm -t lookright --preset papr", ["papr", "Did you mean paper"]),
     "unknown policy": ("run -s gazetteer -t lookright --policy lenient", ["lenient", "strict"]),
     "seeds": ("run -s gazetteer -t lookright --seeds many", ["--seeds", "many"]),
+    "an empty seed": ("run -s gazetteer -t lookright --seeds 1,,2", ["--seeds", "1,,2"]),
+    "a seed twice": ("run -s gazetteer -t lookright --seeds 120,120", ["--seeds", "each once"]),
     "a seed for a number of seeds": ("run -s gazetteer -t lookright --seeds 121", ["121,"]),
     "missing data": ("run -s gazetteer -t ner", ["eng.train", "clips.uantwerpen.be", "NIST", "--data"]),
     "missing data folder": ("run -s gazetteer -t tsa-md --data nowhere", ["--data nowhere is no folder"]),
@@ -245,6 +247,46 @@ def test_weights_in_pickle_files_are_never_loaded(tmp_path: Path, harness: Calla
 def test_a_card_of_your_own_with_a_wrong_key(tmp_path: Path, harness: Callable[..., Result]) -> None:
     (tmp_path / "s.toml").write_text('name = "s"\nadapter = "tagger"\nkinds = "encoder"\n', encoding="utf-8")
     refused(harness("check", "-s", tmp_path / "s.toml"), ["kinds", "Did you mean kind"])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('adapter = "taggr"\n', ["taggr", "Did you mean tagger"]),
+        ('adapter = "tagger"\npreset = "papr"\n', ["papr", "Did you mean paper"]),
+        ("", ["'adapter' is missing"]),
+    ],
+)
+def test_what_a_system_card_names_wrongly_is_named_with_its_file(
+    content: str, says: list[str], tmp_path: Path, harness: Callable[..., Result]
+) -> None:
+    (tmp_path / "s.toml").write_text(f'name = "s"\nkind = "encoder"\n{content}', encoding="utf-8")
+    refused(harness("check", "-s", tmp_path / "s.toml"), ["s.toml", *says])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('reader = "colums"\n', ["t.toml", "colums", "Did you mean columns"]),
+        ('reader = "lookright"\n[options]\nsed = 3\n', ["options in the card of task 't'", "'sed'", "seed"]),
+        ('reader = "lookright"\n[holdout]\ntest = 2\n', ["t.toml", "holdout.test = 2"]),
+        ("", ["t.toml", "'reader' is missing"]),
+    ],
+)
+def test_what_a_task_card_says_wrongly_is_named_with_the_card(
+    content: str, says: list[str], tmp_path: Path, harness: Callable[..., Result]
+) -> None:
+    (tmp_path / "t.toml").write_text(f'name = "t"\n{content}', encoding="utf-8")
+    refused(harness("check", "-t", tmp_path / "t.toml"), says)
+
+
+def test_check_names_all_the_weights_that_are_missing(harness: Callable[..., Result]) -> None:
+    done = harness("check", "-s", "roberta-base", "-s", "gazetteer", "-s", "mistral-unmask-01")
+    assert done.code == 2
+    assert done.out.splitlines() == ["roberta-base: not ready", "gazetteer: ready", "mistral-unmask-01: not ready"]
+    assert len(done.err.splitlines()) == 1
+    assert "FacebookAI/roberta-base" in done.err
+    assert "mistralai/Mistral-7B" in done.err
 
 
 def test_a_broken_card_names_its_line(tmp_path: Path, harness: Callable[..., Result]) -> None:

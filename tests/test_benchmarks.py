@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
         (["training", "--task", "nope"], "Unknown task 'nope'"),
         (["training", "--task", "wnut17"], "--data"),
         (["quality", "--seeds", "0"], "--seeds"),
+        (["quality", "--kept", "/no/such/folder/kept"], "/no/such/folder/kept cannot be written"),
         (["start", "--rounds", "0"], "'0' is no whole number of at least 1"),
         (["gpu", "--shape", "small", "--rounds", "-1"], "'-1' is no whole number of at least 1"),
     ],

@@ -19,7 +19,10 @@ from harness.task import is_task_key, task_card, task_names
 def check_all(
     tasks: Sequence[str], systems: Sequence[str], pairs: Sequence[str], data: Path | None, as_json: bool
 ) -> int:
-    """Check tasks and systems and print what was found; the exit code. Raises the first error there is to mend."""
+    """Check tasks and systems and print what was found; the exit code.
+
+    Raises the first error there is to mend, or one that names all the weights that are missing.
+    """
     if not tasks and not systems:
         raise CardError("harness check needs a --task, a --system, or both.")
     quiet_libraries()
@@ -32,12 +35,14 @@ def check_all(
         found["tasks"][dataset.card.name] = _task(dataset)
     resolved = [resolve_system(name, "", on_systems) for pattern in systems for name in system_names(pattern)]
     refuse_unused(on_systems, "", resolved)
+    lacks = {system.name: adapter_class(system.card).missing(settings_of(system)) for system in resolved}
     for system in resolved:
-        if lack := adapter_class(system.card).missing(settings_of(system)):
-            raise MissingModel(lack)
-        adapter_class(system.card).check(settings_of(system), [])
-        found["systems"][system.name] = {"ready": True}
+        if not lacks[system.name]:
+            adapter_class(system.card).check(settings_of(system), [])
+        found["systems"][system.name] = {"ready": not lacks[system.name]}
     print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else _text(found))
+    if missing := " ".join(dict.fromkeys(lack for lack in lacks.values() if lack)):
+        raise MissingModel(missing)
     return 0
 
 
@@ -83,5 +88,5 @@ def _text(found: dict[str, Any]) -> str:
             [label, *(f"{s['spans_by_label'].get(label, 0):,}" for s in content["splits"].values())] for label in labels
         ]
         lines += [columns([["label", *content["splits"]], *by_label]), ""]
-    lines += [f"{system}: ready" for system in found["systems"]]
+    lines += [f"{name}: {'ready' if system['ready'] else 'not ready'}" for name, system in found["systems"].items()]
     return "\n".join(lines).rstrip()
