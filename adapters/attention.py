@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from harness.adapters.dropout import dropout as drop
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
@@ -47,7 +48,7 @@ def grouped_attention(
         scores = scores + attention_mask
     weights = torch.softmax(scores, -1, dtype=torch.float32).to(query.dtype)
     if dropout:
-        weights = torch.nn.functional.dropout(weights, dropout, module.training)
+        weights = drop(weights, dropout, module.training)
     read = torch.bmm(weights.view(B * K, H // K * L, -1), value_BKLD.reshape(B * K, -1, D))
     return read.view(B, H, L, D).transpose(1, 2).contiguous(), None
 

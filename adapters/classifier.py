@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 from harness.adapters.checkpoint import Trainable
+from harness.adapters.dropout import quicken_dropout
 from harness.adapters.masks import unmask
 from harness.adapters.pretrained import autocast_in, load_pretrained, prepare
 from harness.adapters.settings import TaggerSettings
@@ -64,6 +65,7 @@ def build_classifier(settings: TaggerSettings, tags: int) -> tuple[TokenClassifi
         unmask(backbone, settings.unmask)
     width = backbone.config.hidden_size
     backbone = prepare(backbone, settings.model, settings.train, settings.lora, settings.machine)
+    quicken_dropout(backbone)
     model = TokenClassifier(backbone, width, tags, settings.pooling, settings.dropout)
     model.autocast = autocast_in(settings.model, settings.train, settings.machine)
     return model, encoder

@@ -62,6 +62,8 @@ class Tagger(System):
                 unmasked_blocks(settings.unmask, blocks)
 
     def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:
+        from harness.adapters.embeddings import reading_only
+        from harness.adapters.pretrained import backbone_of
         from harness.adapters.tagging import TagObjective, tagged_windows
         from harness.adapters.training import Trainer
 
@@ -70,14 +72,16 @@ class Tagger(System):
         windows = self.encoder.windows([labeled.sentence.words for labeled in train])
         tags = [[numbers[tag] for tag in encode(lab.spans, len(lab.sentence.words))] for lab in train]
         held = [labeled.sentence for labeled in validation]
-        trainer = Trainer(
-            TagObjective(self.model, self.encoder),
-            self.settings.train,
-            self.settings.machine,
-            self.context,
-            lambda: self.context.validation_f1(self.predict(held)),
-        )
-        trainer.fit(list(tagged_windows(windows, tags)))
+        examples = list(tagged_windows(windows, tags))
+        with reading_only(backbone_of(self.model), {subword for window in windows for subword in window.ids}):
+            trainer = Trainer(
+                TagObjective(self.model, self.encoder),
+                self.settings.train,
+                self.settings.machine,
+                self.context,
+                lambda: self.context.validation_f1(self.predict(held)),
+            )
+            trainer.fit(examples)
 
     def predict(self, sentences: Sequence[Sentence]) -> list[RawOutput]:
         from harness.adapters.tagging import best_tags

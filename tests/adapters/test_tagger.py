@@ -219,14 +219,20 @@ class Crash(Exception):
     pass
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adamw-8bit"])
+@pytest.mark.parametrize(("method", "optimizer"), [("lora", "adamw"), ("lora", "adamw-8bit"), ("full", "adamw")])
 @pytest.mark.parametrize(("crash_at", "minutes"), [(7, 10), (4, 1e-9), (9, 1e-9)])
 def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
-    tiny_decoder: Path, tmp_path: Path, crash_at: int, minutes: float, optimizer: str, monkeypatch: pytest.MonkeyPatch
+    tiny_decoder: Path,
+    tmp_path: Path,
+    crash_at: int,
+    minutes: float,
+    method: str,
+    optimizer: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     over = {
         "machine": {"checkpoint_minutes": minutes},
-        "train": {"optimizer": optimizer},
+        "train": {"method": method, "optimizer": optimizer},
         "lora": {"r": 64},  # smaller matrices have no states of 8 bits
     }
     whole = fitted(tiny_decoder, tmp_path / "whole", **over)

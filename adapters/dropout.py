@@ -1,0 +1,54 @@
+"""Dropout on a CPU, whose random numbers take longer than much of what they drop.
+
+torch draws a number of 32 bits or more for every value, one after the other, compiled or not. 16 bits say as much, and
+a generator that makes 64 at once makes four of them. Elsewhere this is torch's own.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+_OUTCOMES = 2**16
+
+
+@torch.library.custom_op("harness::drawn", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
+def drawn(like: torch.Tensor) -> torch.Tensor:
+    """Random whole numbers of 16 bits in a tensor's shape, by torch's generator; compiled code calls this as it is."""
+    count = like.numel()
+    return (
+        torch.empty(-(-count // 4), dtype=torch.int64)
+        .random_(-(2**63), None)
+        .view(torch.int16)[:count]
+        .view(like.shape)
+    )
+
+
+@drawn.register_fake
+def _(like: torch.Tensor) -> torch.Tensor:
+    return torch.empty(like.shape, dtype=torch.int16, device=like.device)
+
+
+def dropout(values: torch.Tensor, share: float, training: bool = True) -> torch.Tensor:
+    """Zeros in place of a share of the values, to 1 in 65,536; the others as much larger, so that the mean stays."""
+    if not training or not share or values.device.type != "cpu":
+        return F.dropout(values, share, training)
+    dropped = round(share * _OUTCOMES)
+    kept: torch.Tensor = (drawn(values) >= dropped - _OUTCOMES // 2).to(values.dtype)
+    return values * kept.mul_(_OUTCOMES / (_OUTCOMES - dropped))
+
+
+class Dropout(nn.Dropout):
+    """torch's module, computed by `dropout`."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return dropout(input, self.p, self.training)
+
+
+def quicken_dropout(model: nn.Module) -> None:
+    """Put `Dropout` in place of torch's modules in a model."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.Dropout:
+                setattr(module, name, Dropout(child.p))
