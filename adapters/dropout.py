@@ -1,7 +1,7 @@
 """Dropout on a CPU, whose random numbers take longer than much of what they drop.
 
-torch draws a number of 32 bits or more for every value, one after the other, compiled or not. 16 bits say as much, and
-a generator that makes 64 at once makes four of them. Elsewhere this is torch's own.
+torch draws a number for every value. 16 bits say as much, and a draw of 64 holds four of them. Elsewhere than on a CPU
+this is torch's own.
 """
 
 from __future__ import annotations
@@ -17,12 +17,8 @@ _OUTCOMES = 2**16
 def drawn(like: torch.Tensor) -> torch.Tensor:
     """Random whole numbers of 16 bits in a tensor's shape, by torch's generator; compiled code calls this as it is."""
     count = like.numel()
-    return (
-        torch.empty(-(-count // 4), dtype=torch.int64)
-        .random_(-(2**63), None)
-        .view(torch.int16)[:count]
-        .view(like.shape)
-    )
+    fours = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
+    return fours.view(torch.int16)[:count].view(like.shape)
 
 
 @drawn.register_fake

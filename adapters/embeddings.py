@@ -1,7 +1,7 @@
 """Embeddings of which only the rows that training reads are trained, where all of a model is.
 
 A vocabulary has tens of thousands of rows, a task some thousand subwords. AdamW does nothing to the other rows but
-decay them, all alike, and yet their gradients, moments and updates can take longer than an update's sentences.
+decay them, all alike, and yet their gradients, moments and updates take their time at every update.
 Suffixes of names: B windows, L subwords, V vocabulary, R rows that are read, D width.
 """
 

@@ -35,14 +35,17 @@ def check_all(
         found["tasks"][dataset.card.name] = _task(dataset)
     resolved = [resolve_system(name, "", on_systems) for pattern in systems for name in system_names(pattern)]
     refuse_unused(on_systems, "", resolved)
-    lacks = {system.name: adapter_class(system.card).missing(settings_of(system)) for system in resolved}
+    lacks = []
     for system in resolved:
-        if not lacks[system.name]:
-            adapter_class(system.card).check(settings_of(system), [])
-        found["systems"][system.name] = {"ready": not lacks[system.name]}
+        adapter, settings = adapter_class(system.card), settings_of(system)
+        if lack := adapter.missing(settings):
+            lacks.append(lack)
+        else:
+            adapter.check(settings, [])
+        found["systems"][system.name] = {"ready": not lack}
     print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else _text(found))
-    if missing := " ".join(dict.fromkeys(lack for lack in lacks.values() if lack)):
-        raise MissingModel(missing)
+    if lacks:
+        raise MissingModel(" ".join(dict.fromkeys(lacks)))
     return 0
 
 

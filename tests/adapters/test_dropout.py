@@ -33,7 +33,7 @@ def test_what_is_dropped_has_no_gradient_and_the_rest_is_as_much_larger(compute:
     assert values.grad is not None
     assert torch.equal(values.grad, found)
     assert found.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
-    assert (found == 0).float().mean().item() == pytest.approx(0.25, abs=0.005)  # five of its standard deviations
+    assert (found == 0).float().mean().item() == pytest.approx(0.25, abs=0.005)  # over three of its standard deviations
     torch.manual_seed(4)
     assert torch.equal(dropped(values), found)  # compiled or not, the seed says what is dropped
 
