@@ -26,13 +26,18 @@ def _(like: torch.Tensor) -> torch.Tensor:
     return torch.empty(like.shape, dtype=torch.int16, device=like.device)
 
 
+def kept(like: torch.Tensor, share: float) -> torch.Tensor:
+    """Which values of a tensor's shape are kept, where a share is dropped: on a CPU to 1 in 65,536."""
+    if like.device.type != "cpu":
+        return torch.rand_like(like, dtype=torch.float32) >= share
+    return drawn(like) >= round(share * _OUTCOMES) - _OUTCOMES // 2
+
+
 def dropout(values: torch.Tensor, share: float, training: bool = True) -> torch.Tensor:
-    """Zeros in place of a share of the values, to 1 in 65,536; the others as much larger, so that the mean stays."""
+    """Zeros in place of a share of the values; the others as much larger, so that the mean stays."""
     if not training or not share or values.device.type != "cpu":
         return F.dropout(values, share, training)
-    dropped = round(share * _OUTCOMES)
-    kept: torch.Tensor = (drawn(values) >= dropped - _OUTCOMES // 2).to(values.dtype)
-    return values * kept.mul_(_OUTCOMES / (_OUTCOMES - dropped))
+    return values * kept(values, share).to(values.dtype).mul_(1 / (1 - share))
 
 
 class Dropout(nn.Dropout):

@@ -27,6 +27,7 @@ class Joining:
         self.joined = [JoinedBlock(block) for block in blocks(backbone)]
         self.products = [product for block in self.joined for product in block.joined()]
         self.refresh = Refresh(self.products)
+        self.device_type = backbone.device.type
         self.compiled: Any = None
         self.predicts = False
         backbone.register_forward_pre_hook(self._before, with_kwargs=True)
@@ -35,7 +36,7 @@ class Joining:
 
     def compile(self) -> None:
         """Have training's passes compiled: once, for all blocks and batches."""
-        self.compiled = _compiled()
+        self.compiled = _compiled(self.device_type)
 
     @contextmanager
     def predicting(self) -> Iterator[None]:
@@ -59,7 +60,7 @@ class Joining:
         if backbone.training:
             self.refresh()
         mask = kwargs["attention_mask"]
-        real_BL = mask if mask.ndim == 2 else torch.ones(mask.shape[0], mask.shape[-1])  # rows laid out have no padding
+        real_BL = mask if mask.ndim == 2 else mask.new_ones(mask.shape[0], mask.shape[-1])  # laid out without padding
         return args, {**kwargs, _PLACES: Places.of(real_BL)}
 
     def _forward(self, block: nn.Module, joined: JoinedBlock) -> Any:
@@ -93,7 +94,7 @@ def joining_of(backbone: PreTrainedModel) -> Joining | None:
     """What joins a backbone's blocks, the same whenever asked; None where it has blocks that are not understood."""
     found = list(blocks(backbone))
     if _KEPT not in vars(backbone):
-        if backbone.device.type != "cpu" or not found or not all(map(understood, found)):
+        if backbone.device.type not in ("cpu", "cuda") or not found or not all(map(understood, found)):
             return None
         with torch.inference_mode(False):  # it stays, and may be trained
             vars(backbone)[_KEPT] = Joining(backbone)
@@ -123,6 +124,7 @@ def _run_first(
 
 
 @cache
-def _compiled() -> Any:
-    # no Python between its kernels, and memory for what they pass on is asked for once
-    return torch.compile(JoinedBlock.__call__, options={"cpp_wrapper": True, "memory_planning": True})
+def _compiled(device: str) -> Any:
+    # on CPUs no Python between its kernels, and memory for what they pass on is asked for once
+    options: dict[str, Any] = {"cpp_wrapper": True, "memory_planning": True} if device == "cpu" else {}
+    return torch.compile(JoinedBlock.__call__, options=options)

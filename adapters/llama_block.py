@@ -5,7 +5,7 @@ stand one behind the other, without padding, and only attention knows of rows, w
 block is written out over plain tensors, so that torch compiles it once for all blocks and batches. It computes what the
 block of transformers computes: a test holds its outputs and its gradients to that.
 Suffixes: R rows, L subwords of a row, N subwords, D width, H query heads, K key heads, E width of a head, I inputs,
-O outputs, J inputs and ranks.
+O outputs, J inputs and ranks, P adapters.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from harness.adapters.attention import GROUPED
+from harness.adapters.dropout import kept
 from harness.adapters.lowrank import LowRankLinear
 from torch import nn
 from torch.nn import functional as F
@@ -52,10 +53,11 @@ class Joined:
         self.parts = tuple(Part(o, r, layer.scaling["default"]) for layer, o, r in found if layer)
         self.downs = [layer.lora_A["default"].weight for layer in adapted if layer]
         self.ups = [layer.lora_B["default"].weight for layer in adapted if layer]
+        self.dropout = next((_dropout(layer) for layer in adapted if layer), 0.0)  # which all have
         weight, inputs, columns = plain[0].weight, plain[0].in_features, outputs[-1].stop
         ranked = _padded(inputs, ranks[-1].stop, columns)
         rows = inputs + ranked
-        self.deepest = _DEEPEST if torch.get_num_threads() > 1 else columns
+        self.deepest = _DEEPEST if weight.device.type == "cpu" and torch.get_num_threads() > 1 else columns
         self.weight_JO = weight.new_zeros(rows, columns) if rows < columns else weight.new_zeros(columns, rows).T
         self.down_IR = weight.new_zeros(ranked, inputs).T
         self.merged_IO: torch.Tensor | None = None
@@ -73,11 +75,13 @@ class Joined:
         return (up_RO[part.ranks, part.outputs].T for part in self.parts)
 
     def __call__(self, x_NI: torch.Tensor) -> torch.Tensor:
-        """Shape [N, O]: what the projections give, side by side."""
+        """Shape [N, O]: what the projections give, side by side, in training."""
         if not self.parts:
             return torch.mm(x_NI, self.weight_JO)
+        kept_PNI = kept(x_NI.expand(len(self.parts), -1, -1), self.dropout) if self.dropout else None
+        larger = 1 / (1 - self.dropout)
         y_NO: torch.Tensor = _Product.apply(  # type: ignore[no-untyped-call]
-            x_NI, self.weight_JO, self.down_IR, self.parts, self.deepest, *self.downs, *self.ups
+            x_NI, self.weight_JO, self.down_IR, kept_PNI, larger, self.parts, self.deepest, *self.downs, *self.ups
         )
         return y_NO
 
@@ -170,7 +174,10 @@ _Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 class _Product(torch.autograd.Function):
-    """[x | x down] [weight ; up], whose gradients go to the adapters' own parameters, of which `trained` is made up."""
+    """[x | x down] [weight ; up], whose gradients go to the adapters' own parameters, of which `trained` is made up.
+
+    With dropout every adapter reads an x of its own: what is `kept_PNI` of it, so much `larger`.
+    """
 
     @staticmethod
     def forward(  # type: ignore[no-untyped-def]
@@ -178,27 +185,31 @@ class _Product(torch.autograd.Function):
         x_NI: torch.Tensor,
         weight_JO: torch.Tensor,
         down_IR: torch.Tensor,
+        kept_PNI: torch.Tensor | None,
+        larger: float,
         parts: tuple[Part, ...],
         deepest: int,
         *trained: torch.Tensor,
     ) -> torch.Tensor:
-        x_NJ = torch.cat([x_NI, x_NI @ down_IR], 1)
-        ctx.save_for_backward(x_NJ, weight_JO, down_IR)
-        ctx.parts, ctx.deepest = parts, deepest
+        read = _read(parts, kept_PNI)
+        x_NJ = torch.cat([x_NI, *(_dropped(x_NI, kept_NI, larger) @ down_IR[:, ranks] for ranks, kept_NI in read)], 1)
+        ctx.save_for_backward(x_NJ, weight_JO, down_IR, kept_PNI)
+        ctx.parts, ctx.deepest, ctx.larger = parts, deepest, larger
         return x_NJ @ weight_JO
 
     @staticmethod
     def backward(ctx, grad_NO: torch.Tensor) -> Any:  # type: ignore[no-untyped-def]
-        x_NJ, weight_JO, down_IR = ctx.saved_tensors
-        inputs = down_IR.shape[0]
+        x_NJ, weight_JO, down_IR, kept_PNI = ctx.saved_tensors
+        read, inputs = _read(ctx.parts, kept_PNI), down_IR.shape[0]
         x_NI, x_NR = x_NJ[:, :inputs], x_NJ[:, inputs:]
         grad_NJ = _deep_product(grad_NO, weight_JO.T, ctx.deepest)
         grad_NR = grad_NJ[:, inputs:]
-        grad_RI = grad_NR.T @ x_NI
+        grad_RI = torch.cat([grad_NR[:, ranks].T @ _dropped(x_NI, kept_NI, ctx.larger) for ranks, kept_NI in read])
         downs = [grad_RI[part.ranks].float() * part.factor for part in ctx.parts]
         grad_RO = x_NR.T.contiguous() @ grad_NO  # one product, though only a part's own ranks are wanted of its outputs
         ups = [grad_RO[part.ranks, part.outputs].T.float().contiguous() for part in ctx.parts]
-        return _added(grad_NJ[:, :inputs], grad_NR @ down_IR.T), None, None, None, None, *downs, *ups
+        grads = [_dropped(grad_NR[:, ranks] @ down_IR[:, ranks].T, kept_NI, ctx.larger) for ranks, kept_NI in read]
+        return _added(grad_NJ[:, :inputs], *grads), *[None] * 6, *downs, *ups
 
 
 class _Attention(torch.autograd.Function):
@@ -313,9 +324,25 @@ def _normed_at_once(x_ND: torch.Tensor, norm: Any) -> torch.Tensor:
     return (x * torch.rsqrt(squares_N1 / x.shape[1] + norm.variance_epsilon)).to(x_ND.dtype).mul_(norm.weight)
 
 
-def _added(hidden_ND: torch.Tensor, change_ND: torch.Tensor) -> torch.Tensor:
+def _added(hidden_ND: torch.Tensor, *changes: torch.Tensor) -> torch.Tensor:
     """In float32, as compiled code does anyway; else torch would make one product with a copy of it and a sum."""
-    return (hidden_ND.float() + change_ND.float()).to(hidden_ND.dtype)
+    total_ND = hidden_ND.float()
+    for change_ND in changes:
+        total_ND = total_ND + change_ND.float()
+    return total_ND.to(hidden_ND.dtype)
+
+
+def _read(parts: Sequence[Part], kept_PNI: torch.Tensor | None) -> list[tuple[slice, torch.Tensor | None]]:
+    """The ranks that read the same, and what is kept of it: all, or those of an adapter; spare ranks are of the last."""
+    if kept_PNI is None:
+        return [(slice(None), None)]
+    ends = [part.ranks.stop for part in parts[:-1]]
+    ranks = [slice(first, after) for first, after in zip([0, *ends], [*ends, None], strict=True)]
+    return list(zip(ranks, kept_PNI.unbind(), strict=True))
+
+
+def _dropped(values_NI: torch.Tensor, kept_NI: torch.Tensor | None, larger: float) -> torch.Tensor:
+    return values_NI if kept_NI is None else torch.where(kept_NI, values_NI * larger, 0)
 
 
 def _padded(inputs: int, ranks: int, outputs: int) -> int:
@@ -331,12 +358,17 @@ def _plain(projection: Any) -> Any:
     return projection.base_layer if isinstance(projection, LowRankLinear) else projection
 
 
+def _dropout(layer: LowRankLinear) -> float:
+    """The share of an adapter's input that is dropped in training."""
+    return float(getattr(layer.lora_dropout["default"], "p", 0.0))
+
+
 def _is_simple(projection: Any) -> bool:
-    """Frozen, without a bias, and with one plain adapter or none."""
+    """Frozen, without a bias, and with one plain adapter or none, whose input may be dropped out."""
     layer = _plain(projection)
     if layer.bias is not None or layer.weight.requires_grad or type(layer) is not nn.Linear:
         return False
     if not isinstance(projection, LowRankLinear):
         return True
     only = list(projection.active_adapters) == ["default"]
-    return only and isinstance(projection.lora_dropout["default"], nn.Identity)
+    return only and isinstance(projection.lora_dropout["default"], (nn.Identity, nn.Dropout))

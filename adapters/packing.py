@@ -33,7 +33,8 @@ class Places:
 
     @classmethod
     def of(cls, real_BL: torch.Tensor) -> Places:
-        """From a mask of shape [B, L] that is 0 for padding."""
+        """From a mask of shape [B, L] that is 0 for padding, on whose device they are; a GPU is waited for."""
+        device, real_BL = real_BL.device, real_BL.cpu()  # where many small steps take least
         B, L = real_BL.shape
         length = _rounded(L, _ROW_STEP)
         real_N = (real_BL.flatten() != 0).nonzero().squeeze(1)
@@ -47,7 +48,8 @@ class Places:
         among_BL[real_N] = among_RL[packed_N] = numbers_N
         added = _rounded(len(real_N), _STEP) - len(real_N)
         real_N, packed_N = F.pad(real_N, (0, added)), F.pad(packed_N, (0, added), value=-1)
-        return cls(real_N, among_BL.view(B, L), packed_N, among_RL.view(rows, length))
+        found = real_N, among_BL.view(B, L), packed_N, among_RL.view(rows, length)
+        return cls(*(places.to(device, non_blocking=True) for places in found))
 
     def taken(self, hidden_BLD: torch.Tensor) -> torch.Tensor:
         """Shape [N, D]: without padding."""

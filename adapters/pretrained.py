@@ -11,12 +11,15 @@ from harness.adapters.attention import GROUPED
 from harness.adapters.device import computed_in, device_of, free_bytes
 from harness.adapters.lowrank import with_lora
 from harness.adapters.settings import Lora, Machine, Model, Train
+from harness.adapters.weights import config_of
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from harness.environment import free_memory
 from harness.errors import CardError
+
+_JOINED = ("llama", "mistral")  # decoders whose blocks are computed as joined ones, which reads grouped attention
 
 
 def load_pretrained(kind: Any, folder: Path, model: Model, machine: Machine, train: Train | None = None) -> Any:
@@ -36,7 +39,8 @@ def load_pretrained(kind: Any, folder: Path, model: Model, machine: Machine, tra
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=computed_in(model, machine),
         )
-    preferred = GROUPED if device.type == "cpu" else None
+    is_grouped = device.type == "cpu" or config_of(model).get("model_type") in _JOINED
+    preferred = GROUPED if is_grouped else None
     try:
         return kind.from_pretrained(
             folder,

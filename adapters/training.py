@@ -130,17 +130,17 @@ class Trainer(Generic[E]):
     def _update(self, examples: Sequence[E]) -> tuple[float, int]:
         """One update: the mean over all targets of `examples`. Returns the loss and the subwords read."""
         targets = sum(map(self.objective.targets, examples))
-        total, subwords = 0.0, 0
+        losses, subwords = [], 0
         for summed, read in self.objective.losses(examples, self.room):
             loss = summed / targets
             torch.autograd.backward(loss)
-            total += float(loss.detach())
+            losses.append(loss.detach())
             subwords += read
         if self.train.clip:
             nn.utils.clip_grad_norm_(self.trained.values(), self.train.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return total, subwords
+        return sum(map(float, losses)), subwords  # read last, since a GPU is waited for
 
     def _consider(self, at: Position, log: Log) -> None:
         f1 = self.validate()

@@ -8,6 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from harness.adapters.device import device_of
 from harness.adapters.joining import joining_of, predicting
 from harness.adapters.llama_block import JoinedBlock, understood
 from harness.adapters.lowrank import with_lora
@@ -24,8 +25,10 @@ SIZES = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
 }
+DEVICE = device_of("auto")
 IDS_BL = torch.tensor(
-    [[5, 9, 3, 22, 41, 17, 8, 30, 2], [7, 7, 12, 50, 2, 0, 0, 0, 0], [4, 1, *[0] * 7], [6, 6, 5, *[0] * 6]]
+    [[5, 9, 3, 22, 41, 17, 8, 30, 2], [7, 7, 12, 50, 2, 0, 0, 0, 0], [4, 1, *[0] * 7], [6, 6, 5, *[0] * 6]],
+    device=DEVICE,
 )
 PADDING_BL = (IDS_BL != 0).long()
 
@@ -38,12 +41,12 @@ def adapted(config: Any, lora: Lora | None, attention: str = "grouped", bits: st
     if bits:
         unmask(model, bits)
     if not lora:
-        return model
+        return model.to(DEVICE)
     model = with_lora(model, lora)
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.data = torch.randn(parameter.shape) * 0.2
-    return model
+    return model.to(DEVICE)
 
 
 def joined(model: Any) -> Any:
@@ -80,7 +83,7 @@ def test_outputs_and_gradients_are_those_of_the_block(kind: Any, targets: Any, b
     options = {"sliding_window": 3} if kind is MistralConfig else {}
     theirs = adapted(kind(**SIZES, **options), Lora(r=4, alpha=12, dropout=0.0, targets=targets), bits=bits[:3])
     ours = joined(theirs)
-    target = torch.randn(19, 32)
+    target = torch.randn(19, 32, device=DEVICE)
     for model in (ours, theirs):
         (hidden(model) * target).sum().backward()
     torch.testing.assert_close(hidden(ours), hidden(theirs), atol=1e-4, rtol=1e-4)
@@ -89,6 +92,50 @@ def test_outputs_and_gradients_are_those_of_the_block(kind: Any, targets: Any, b
     for name, parameter in ours.named_parameters():
         if parameter.requires_grad:
             torch.testing.assert_close(parameter.grad, expected[name], atol=1e-3, rtol=1e-3, msg=name)
+
+
+class Keeps(torch.nn.Module):
+    """Dropout that keeps the same of every subword."""
+
+    def __init__(self, kept_I: torch.Tensor, share: float) -> None:
+        super().__init__()
+        self.kept_I, self.share = kept_I, share
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.kept_I / (1 - self.share)
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "v_proj"), ("up_proj", "down_proj")])
+def test_with_dropout_every_adapter_reads_what_is_kept_for_it(monkeypatch: pytest.MonkeyPatch, targets: Any) -> None:
+    def kept(like: torch.Tensor, share: float) -> torch.Tensor:
+        draw = torch.Generator().manual_seed(like.shape[0] * like.shape[2])
+        return (torch.rand(like.shape[0], 1, like.shape[2], generator=draw) >= share).to(DEVICE).expand(like.shape)
+
+    monkeypatch.setattr("harness.adapters.llama_block.kept", kept)
+    theirs = adapted(LlamaConfig(**SIZES), Lora(r=4, alpha=12, dropout=0.3, targets=targets))
+    ours = joined(theirs)
+    for block in blocks(theirs):
+        attention, mlp = block.self_attn, block.mlp
+        products = [attention.q_proj, attention.k_proj, attention.v_proj], [attention.o_proj]
+        for layers in (*products, [mlp.gate_proj, mlp.up_proj], [mlp.down_proj]):
+            found = [layer for layer in layers if hasattr(layer, "lora_dropout")]
+            for number, layer in enumerate(found):
+                like = torch.empty(len(found), 1, layer.in_features)
+                layer.lora_dropout["default"] = Keeps(kept(like, 0.3)[number, 0], 0.3)
+    target = torch.randn(19, 32, device=DEVICE)
+    for model in (ours, theirs):
+        (hidden(model) * target).sum().backward()
+    torch.testing.assert_close(hidden(ours), hidden(theirs), atol=1e-4, rtol=1e-4)
+    expected = {name: p.grad for name, p in theirs.named_parameters() if p.requires_grad}
+    for name, parameter in ours.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(parameter.grad, expected[name], atol=1e-3, rtol=1e-3, msg=name)
+
+
+def test_dropout_is_drawn_anew_in_training_and_left_out_of_predictions() -> None:
+    model = joined(adapted(LlamaConfig(**SIZES), Lora(r=4, alpha=12, dropout=0.3)))
+    assert not torch.equal(hidden(model), hidden(model))
+    torch.testing.assert_close(predicted(model), hidden(model.eval()), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("threads", "deepest"), [(1, {64, 32, 96}), (2, {7})])
@@ -188,7 +235,6 @@ def test_the_weights_of_a_joined_block_are_its_own_still() -> None:
 @pytest.mark.parametrize(
     ("config", "lora", "attention"),
     [
-        (LlamaConfig(**SIZES), Lora(r=4, alpha=8, dropout=0.1), "grouped"),
         (LlamaConfig(**SIZES), Lora(r=4, alpha=8, dropout=0.0), "sdpa"),
         (LlamaConfig(**SIZES, attention_bias=True), Lora(r=4, alpha=8, dropout=0.0), "grouped"),
         (LlamaConfig(**SIZES, attention_dropout=0.1), Lora(r=4, alpha=8, dropout=0.0), "grouped"),
