@@ -30,7 +30,8 @@ def kept(like: torch.Tensor, share: float) -> torch.Tensor:
     """Which values of a tensor's shape are kept, where a share is dropped: on a CPU to 1 in 65,536."""
     if like.device.type != "cpu":
         return torch.rand_like(like, dtype=torch.float32) >= share
-    return drawn(like) >= round(share * _OUTCOMES) - _OUTCOMES // 2
+    found: torch.Tensor = drawn(like) >= round(share * _OUTCOMES) - _OUTCOMES // 2
+    return found
 
 
 def dropout(values: torch.Tensor, share: float, training: bool = True) -> torch.Tensor:

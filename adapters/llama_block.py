@@ -333,7 +333,7 @@ def _added(hidden_ND: torch.Tensor, *changes: torch.Tensor) -> torch.Tensor:
 
 
 def _read(parts: Sequence[Part], kept_PNI: torch.Tensor | None) -> list[tuple[slice, torch.Tensor | None]]:
-    """The ranks that read the same, and what is kept of it: all, or those of an adapter; spare ranks are of the last."""
+    """The ranks that read the same, and what is kept of it: all, or each adapter's; spare ranks are the last one's."""
     if kept_PNI is None:
         return [(slice(None), None)]
     ends = [part.ranks.stop for part in parts[:-1]]

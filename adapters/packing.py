@@ -48,8 +48,9 @@ class Places:
         among_BL[real_N] = among_RL[packed_N] = numbers_N
         added = _rounded(len(real_N), _STEP) - len(real_N)
         real_N, packed_N = F.pad(real_N, (0, added)), F.pad(packed_N, (0, added), value=-1)
-        found = real_N, among_BL.view(B, L), packed_N, among_RL.view(rows, length)
-        return cls(*(places.to(device, non_blocking=True) for places in found))
+        found = (real_N, among_BL.view(B, L), packed_N, among_RL.view(rows, length))
+        real_N, among_BL, packed_N, among_RL = (one.to(device, non_blocking=True) for one in found)
+        return cls(real_N, among_BL, packed_N, among_RL)
 
     def taken(self, hidden_BLD: torch.Tensor) -> torch.Tensor:
         """Shape [N, D]: without padding."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-_PASS = 128  # subwords that could be computed in the time that a pass takes whatever it reads: its weights, its calls
-_TRAINED = 192  # and in the time that the gradients of weights as many as the blocks' take, whatever a pass reads
+ON_CPU, ON_GPU = 128, 4096  # a pass's overhead; a GPU would compute much while it is told what to compute
+_TRAINED = 192  # subwords computed in the time that gradients of weights as many as the blocks' take, besides
 _EVENNESS = 64  # the larger, the less a pass of full size costs more than two halves of it
 _PADDED = 3  # times the room that padded rows may take where blocks do without padding: embeddings and masks do not
 
@@ -16,16 +16,18 @@ _PADDED = 3  # times the room that padded rows may take where blocks do without 
 class Room:
     """The subwords that a pass may read at most. Padding is among them, unless blocks do without it (`packs`).
 
-    `trained`: weights that are trained, as a multiple of those of the blocks.
+    `trained`: weights that are trained, as a multiple of those of the blocks. `overhead`: subwords that could be
+    computed in the time that a pass takes whatever it reads, for its weights and its calls.
     """
 
     subwords: int
     packs: bool = False
     trained: float = 0.0
+    overhead: int = ON_CPU
 
     def cost(self, size: int) -> float:
         """What a pass of `size` subwords costs, in the time of one subword."""
-        return size + _PASS + _TRAINED * self.trained + size * size / (_EVENNESS * max(1, self.subwords))
+        return size + self.overhead + _TRAINED * self.trained + size * size / (_EVENNESS * max(1, self.subwords))
 
 
 def passes(lengths: Sequence[int], room: Room, rows: int | None = None) -> list[range]:

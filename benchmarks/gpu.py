@@ -1,16 +1,16 @@
 """Training at the shape of Llama-2-7B, with random weights: ours and the loop of the paper's code, both in NF4.
 
-python -m benchmarks.gpu [--shape 7b|small] [--task lookright] [--data DIR] [--updates N] [--rounds 3]
+python -m benchmarks.gpu [--shape 7b|small] [--task lookright] [--data DIR] [--seconds 20] [--rounds 3]
     [--compile on|off]
 
-Sentences are those of a real task, so that their lengths are; the updates of a round are an epoch of it, where nothing
-else is said. `--shape small` runs in minutes on a CPU: a check of the benchmark, not a measurement. The 7B shape needs
-14 GB of disk for the weights while it runs, where TMPDIR says.
+Sentences are those of a real task, so that their lengths are. `--shape small` runs in minutes on a CPU: a check of the
+benchmark, not a measurement. The 7B shape needs 14 GB of disk for the weights while it runs, where TMPDIR says.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="7b", help="Llama-2-7B's, or one that a CPU can do")
     parser.add_argument("--task", default="lookright", help="whose sentences are read")
     parser.add_argument("--data", type=Path, help="the folder with the task's files")
-    parser.add_argument("--updates", type=positive, help="of a round; a whole epoch by default")
+    parser.add_argument("--seconds", type=positive, default=20, help="of a round, about")
     parser.add_argument("--rounds", type=positive, default=3, help="of every contender, in turns")
     parser.add_argument("--compile", choices=("on", "off"), default="on", help="our blocks, as long trainings have it")
     asked = parser.parse_args()
@@ -53,17 +53,17 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         settings = _settings(asked, Path(folder))
         windows = windows_of(build_encoder(settings), dataset, "train")
-        size = settings.train.batch * settings.train.accumulation
-        updates = asked.updates or -(-len(windows) // size)
         contenders: dict[str, Any] = {}
-        memory = {}
+        updates, memory = {}, {}
         for name in (OURS, PAPER):
             before = _allocated()
             contenders[name], _ = contender_of(name, settings, dataset, SEED)
-            memory[name] = _peak(contenders[name], windows, updates, before)
-        measures = {name: lambda _, one=one: one.train(windows, updates) for name, one in contenders.items()}
+            updates[name] = _updates(contenders[name], windows, asked.seconds)
+            memory[name] = _peak(contenders[name], windows, updates[name], before)
+            print(f"{name}: {updates[name]} updates a round, {memory[name] or 'unknown'} MiB at most", flush=True)
+        measures = {name: lambda _, name=name: contenders[name].train(windows, updates[name]) for name in contenders}
         rates = interleaved(measures, asked.rounds)
-    _write(asked, settings, Facts(contenders[OURS].model, windows), rates, memory, updates)
+    _write(asked, settings, Facts(contenders[OURS].model, windows), rates, memory)
 
 
 def _write(
@@ -72,7 +72,6 @@ def _write(
     facts: Facts,
     rates: dict[str, list[float]],
     memory: dict[str, str],
-    updates: int,
 ) -> None:
     size = settings.train.batch * settings.train.accumulation
     ceiling = square_rate(device_of("auto"))
@@ -84,10 +83,10 @@ def _write(
     text = (
         f"Shape {asked.shape}: {SHAPES[asked.shape]}, random weights in NF4, which ours unpacks once where the memory "
         f"allows, LoRA r {settings.lora.r} on {', '.join(settings.lora.targets)}, our blocks compiled: "
-        f"{asked.compile}. A round is {updates} updates of {size} sentences of `{asked.task}` ({facts.subwords:.0f} "
-        f"subwords on average). The share is of {ceiling / 1e12:,.1f} TFLOP/s, what bf16 products of large square "
-        "matrices reach. Hours are those of the paper's whole grid at this rate: 16 configurations, 2 models, 4 tasks, "
-        "5 seeds, were its sentences of this length."
+        f"{asked.compile}. A round is about {asked.seconds} seconds of updates of {size} sentences of `{asked.task}` "
+        f"({facts.subwords:.0f} subwords on average). The share is of {ceiling / 1e12:,.1f} TFLOP/s, what bf16 "
+        "products of large square matrices reach. Hours are those of the paper's whole grid at this rate: 16 "
+        "configurations, 2 models, 4 tasks, 5 seeds, were its sentences of this length."
     )
     head = ["", "subwords/s", "range", "ratio", "peak memory, MiB", "share", "hours for the grid"]
     is_real = asked.shape != "small"  # which shows that all of it runs, and measures nothing
@@ -114,10 +113,18 @@ def _allocated() -> int:
     return torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
 
 
+def _updates(contender: Any, windows: Any, wanted: float) -> int:
+    """How many updates take a contender so many seconds; two stretches of a few warm it up, and tell."""
+    few = 3
+    for _ in range(2):
+        begin = time.perf_counter()
+        contender.train(windows, few)
+        took = time.perf_counter() - begin
+    return max(few, round(wanted / took * few))
+
+
 def _peak(contender: Any, windows: Any, updates: int, before: int) -> str:
-    """Memory of the GPU at its highest in a round, beyond what was in use `before`, in MiB; two rounds warm it up."""
-    for _ in range(2):  # the second has batches of shapes that the first has not
-        contender.train(windows, updates)
+    """Memory of the GPU at its highest in a round, beyond what was in use `before`, in MiB."""
     if not torch.cuda.is_available():
         return ""
     torch.cuda.reset_peak_memory_stats()

@@ -1,4 +1,4 @@
-"""Benchmarks refuse what they cannot measure as `harness` does: one paragraph, exit code 2."""
+"""Benchmarks refuse what they cannot measure as `harness` does; what a GPU measures, a CPU can rehearse."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+
+def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -23,8 +28,16 @@ ROOT = Path(__file__).parents[1]
     ],
 )
 def test_what_cannot_be_measured_is_refused(arguments: list[str], said: str) -> None:
-    command = [sys.executable, "-m", f"benchmarks.{arguments[0]}", *arguments[1:]]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run(*arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_table_of_a_gpu_is_rehearsed_in_small_and_not_kept() -> None:
+    kept = sorted((ROOT / "benchmarks" / "results").rglob("*"))
+    done = run("gpu", "--shape", "small", "--seconds", "1", "--rounds", "1", "--compile", "off")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ")[0].strip("| ") for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert rows[2:] == ["harness", "the paper's loop, NF4 weights"]
+    assert sorted((ROOT / "benchmarks" / "results").rglob("*")) == kept

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from harness.adapters import checkpoint
+from harness.adapters.device import device_of
 from harness.adapters.passes import Room
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.tagger import Tagger
@@ -80,12 +81,12 @@ def test_it_learns(tiny_decoder: Path, tmp_path: Path) -> None:
     assert sum(losses[-5:]) < sum(losses[:5]) / 4
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.1])  # without, blocks are joined
+@pytest.mark.parametrize("attention", ["auto", "sdpa"])  # auto joins blocks
 @pytest.mark.parametrize("pooling", ["first", "last", "mean"])
 def test_batch_size_and_order_change_no_prediction(
-    tiny_decoder: Path, tmp_path: Path, pooling: str, dropout: float
+    tiny_decoder: Path, tmp_path: Path, pooling: str, attention: str
 ) -> None:
-    made = fitted(tiny_decoder, tmp_path, pooling=pooling, lora={"dropout": dropout})
+    made = fitted(tiny_decoder, tmp_path, pooling=pooling, model={"attention": attention})
     test = words(corpus(40, seed=2))
     outputs: list[list[RawOutput]] = []
     for size in (1, 64):
@@ -98,7 +99,7 @@ def test_batch_size_and_order_change_no_prediction(
 
 
 def test_tagging_that_is_broken_off_leaves_the_weights_as_they_were(tiny_decoder: Path, tmp_path: Path) -> None:
-    made = fitted(tiny_decoder, tmp_path)
+    made = fitted(tiny_decoder, tmp_path, model={"attention": "sdpa"})
     before = {name: p.clone() for name, p in made.model.named_parameters()}
     found = best_tags(made.model, made.encoder, made.encoder.windows([s.words for s in words(corpus(9))]), 2)
     next(found)
@@ -115,9 +116,11 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(tiny_decode
     assert not all(torch.equal(states[0][name], states[2][name]) for name in states[0])
 
 
-@pytest.mark.parametrize(("method", "dropout"), [("lora", 0.0), ("lora", 0.1), ("full", 0.1), ("head", 0.1)])
-def test_saving_and_loading_change_nothing(tiny_decoder: Path, tmp_path: Path, method: str, dropout: float) -> None:
-    over = {"train": {"method": method}, "lora": {"dropout": dropout}}
+@pytest.mark.parametrize(
+    ("method", "attention"), [("lora", "auto"), ("lora", "sdpa"), ("full", "auto"), ("head", "auto")]
+)
+def test_saving_and_loading_change_nothing(tiny_decoder: Path, tmp_path: Path, method: str, attention: str) -> None:
+    over = {"train": {"method": method}, "model": {"attention": attention}}
     made = fitted(tiny_decoder, tmp_path / "a", **over)
     (tmp_path / "weights").mkdir()
     made.save(tmp_path / "weights")
@@ -127,7 +130,7 @@ def test_saving_and_loading_change_nothing(tiny_decoder: Path, tmp_path: Path, m
     test = words(corpus(20, seed=2))
     assert again.predict(test) == made.predict(test)
     with torch.inference_mode():
-        batch = made.encoder.batch(made.encoder.windows([s.words for s in test]))
+        batch = made.encoder.batch(made.encoder.windows([s.words for s in test])).to(device_of("auto"))
         assert torch.equal(made.model.eval()(batch), again.model.eval()(batch))
 
 
