@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from harness.errors import StoreError
+
 
 class Trainable(nn.Module):
     """A model that knows which of its parameters are trained."""
@@ -105,12 +107,14 @@ def trained_state(model: Trainable) -> dict[str, torch.Tensor]:
 
 
 def load_trained(model: Trainable, path: Path) -> None:
-    """Put saved parameters back. Raises ValueError unless they are exactly the ones that the model trains."""
+    """Put saved parameters back. Raises StoreError unless they are exactly the ones that the model trains."""
     tensors = load_file(path)
     own: dict[str, nn.Parameter] = dict(model.trained())
-    if own.keys() != tensors.keys():
-        raise ValueError(
-            f"{path} holds other parameters than the model trains: {sorted(own.keys() ^ tensors.keys())[:3]}"
+    others = {(name, p.shape) for name, p in own.items()} ^ {(name, p.shape) for name, p in tensors.items()}
+    if others:
+        raise StoreError(
+            f"{path} does not fit the model, which trains other parameters ({min(others)[0]}, for one): another "
+            f"version of the harness wrote it, or other settings. Delete the folder {path.parent} and run again."
         )
     with torch.no_grad():
         for name, parameter in own.items():

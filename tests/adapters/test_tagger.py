@@ -18,7 +18,7 @@ from harness.adapters.tagging import TagObjective, best_tags, tagged_windows
 from harness.adapters.training import Trainer
 
 from harness.contracts import Context
-from harness.errors import CardError
+from harness.errors import CardError, StoreError
 from harness.outputs import RawOutput, Tags
 from harness.settings import build, merged
 from harness.spans import Labeled, Sentence, Span
@@ -259,6 +259,14 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
     assert done == crash_at + 12 - (6 if minutes > 1 else crash_at - 1)  # nothing before the checkpoint was done again
     states = [checkpoint.trained_state(made.model) for made in (whole, resumed)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_a_checkpoint_that_does_not_fit_is_named_and_not_read(tiny_decoder: Path, tmp_path: Path) -> None:
+    fitted(tiny_decoder, tmp_path, train={"epochs": 1})
+    with pytest.raises(
+        StoreError, match=r"trained.safetensors does not fit the model.*Delete the folder .*checkpoint-"
+    ):
+        fitted(tiny_decoder, tmp_path, train={"epochs": 1}, lora={"r": 8})
 
 
 def test_the_best_epoch_on_validation_can_be_kept(tiny_decoder: Path, tmp_path: Path) -> None:
