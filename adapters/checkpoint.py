@@ -87,7 +87,10 @@ def resume(folder: Path, training: Training) -> tuple[Position, Best | None]:
     newest = found[-1]
     state = json.loads((newest / "state.json").read_text(encoding="utf-8"))
     tensors = load_file(newest / "optimizer.safetensors")
-    load_trained(training.model, newest / "trained.safetensors")
+    try:
+        load_trained(training.model, newest / "trained.safetensors")
+    except StoreError as error:
+        raise StoreError(f"{error} Delete the folder {newest} to train anew.") from error
     _set_random_states(tensors)
     optimizer, scheduler = training.optimizer, training.scheduler
     whole = optimizer.state_dict()
@@ -113,8 +116,8 @@ def load_trained(model: Trainable, path: Path) -> None:
     others = {(name, p.shape) for name, p in own.items()} ^ {(name, p.shape) for name, p in tensors.items()}
     if others:
         raise StoreError(
-            f"{path} does not fit the model, which trains other parameters ({min(others)[0]}, for one): another "
-            f"version of the harness wrote it, or other settings. Delete the folder {path.parent} and run again."
+            f"{path} does not fit the model, whose trained parameters have other names or sizes ({min(others)[0]}, for "
+            "one): another version of the harness wrote it, or it is of other settings."
         )
     with torch.no_grad():
         for name, parameter in own.items():

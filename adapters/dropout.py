@@ -34,11 +34,16 @@ def kept(like: torch.Tensor, share: float) -> torch.Tensor:
     return found
 
 
+def dropped(values: torch.Tensor, kept: torch.Tensor, share: float) -> torch.Tensor:
+    """Zeros in place of what is not kept, which is a share; the others as much larger, so that the mean stays."""
+    return values * kept.to(values.dtype).mul_(1 / (1 - share))
+
+
 def dropout(values: torch.Tensor, share: float, training: bool = True) -> torch.Tensor:
-    """Zeros in place of a share of the values; the others as much larger, so that the mean stays."""
+    """torch's dropout, by numbers of 16 bits on a CPU."""
     if not training or not share or values.device.type != "cpu":
         return F.dropout(values, share, training)
-    return values * kept(values, share).to(values.dtype).mul_(1 / (1 - share))
+    return dropped(values, kept(values, share), share)
 
 
 class Dropout(nn.Dropout):

@@ -50,8 +50,8 @@ class InstructModel(Trainable):
         if settings.train.method == "head":
             raise CardError("train.method=head trains a tagger's head; this system has none: use lora or full.")
         base = load_pretrained(AutoModelForCausalLM, folder, settings.model, settings.machine, settings.train)
-        self.additive = base.config._attn_implementation != "sdpa"  # which takes masks of true and false
         self.language = prepare(base, settings.model, settings.train, settings.lora, settings.machine)
+        self.additive = base.config._attn_implementation != "sdpa"  # which takes masks of true and false
         self.autocast = autocast_in(settings.model, settings.train, settings.machine)
 
 

@@ -27,16 +27,15 @@ class Joining:
         self.joined = [JoinedBlock(block) for block in blocks(backbone)]
         self.products = [product for block in self.joined for product in block.joined()]
         self.refresh = Refresh(self.products)
-        self.device_type = backbone.device.type
         self.compiled: Any = None
         self.predicts = False
         backbone.register_forward_pre_hook(self._before, with_kwargs=True)
         for block, joined in zip(blocks(backbone), self.joined, strict=True):
             block.forward = self._forward(block, joined)
 
-    def compile(self) -> None:
-        """Have training's passes compiled: once, for all blocks and batches."""
-        self.compiled = _compiled(self.device_type)
+    def compile(self, device: str) -> None:
+        """Have training's passes compiled for a device: once, for all blocks and batches."""
+        self.compiled = _compiled(device)
 
     @contextmanager
     def predicting(self) -> Iterator[None]:
@@ -125,6 +124,6 @@ def _run_first(
 
 @cache
 def _compiled(device: str) -> Any:
-    # on CPUs no Python between its kernels, and memory for what they pass on is asked for once
+    # on CPUs no Python between its kernels, but for dropout's; memory for what they pass on is asked for once
     options: dict[str, Any] = {"cpp_wrapper": True, "memory_planning": True} if device == "cpu" else {}
     return torch.compile(JoinedBlock.__call__, options=options)

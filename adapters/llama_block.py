@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from harness.adapters.attention import GROUPED
-from harness.adapters.dropout import kept
+from harness.adapters.dropout import dropped, kept
 from harness.adapters.lowrank import LowRankLinear
 from torch import nn
 from torch.nn import functional as F
@@ -53,7 +53,7 @@ class Joined:
         self.parts = tuple(Part(o, r, layer.scaling["default"]) for layer, o, r in found if layer)
         self.downs = [layer.lora_A["default"].weight for layer in adapted if layer]
         self.ups = [layer.lora_B["default"].weight for layer in adapted if layer]
-        self.dropout = next((_dropout(layer) for layer in adapted if layer), 0.0)  # which all have
+        self.dropout = next((_dropout(layer) for layer in adapted if layer), 0.0)  # one share for all
         weight, inputs, columns = plain[0].weight, plain[0].in_features, outputs[-1].stop
         ranked = _padded(inputs, ranks[-1].stop, columns)
         rows = inputs + ranked
@@ -79,9 +79,8 @@ class Joined:
         if not self.parts:
             return torch.mm(x_NI, self.weight_JO)
         kept_PNI = kept(x_NI.expand(len(self.parts), -1, -1), self.dropout) if self.dropout else None
-        larger = 1 / (1 - self.dropout)
         y_NO: torch.Tensor = _Product.apply(  # type: ignore[no-untyped-call]
-            x_NI, self.weight_JO, self.down_IR, kept_PNI, larger, self.parts, self.deepest, *self.downs, *self.ups
+            x_NI, self.weight_JO, self.down_IR, kept_PNI, self.dropout, self.parts, self.deepest, *self.downs, *self.ups
         )
         return y_NO
 
@@ -140,15 +139,19 @@ class JoinedBlock:
 
 
 def understood(block: nn.Module) -> bool:
-    """Whether a block is one that `JoinedBlock` computes: nothing in it that is not computed here."""
+    """Whether a block is one that `JoinedBlock` computes, masks included."""
+    return joinable(block) and block.self_attn.config._attn_implementation == GROUPED  # type: ignore[union-attr]
+
+
+def joinable(block: nn.Module) -> bool:
+    """Whether a block would be understood with grouped attention: nothing in it that is not computed here."""
     if type(block) not in (LlamaDecoderLayer, MistralDecoderLayer):
         return False
     attention: Any = block.self_attn
     mlp: Any = block.mlp
     projections = [attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj]
     return (
-        attention.config._attn_implementation == GROUPED
-        and not attention.attention_dropout
+        not attention.attention_dropout
         and attention.config.hidden_act == "silu"
         and all(map(_is_simple, [*projections, mlp.gate_proj, mlp.up_proj, mlp.down_proj]))
     )
@@ -176,7 +179,7 @@ _Pair = tuple[torch.Tensor, torch.Tensor]
 class _Product(torch.autograd.Function):
     """[x | x down] [weight ; up], whose gradients go to the adapters' own parameters, of which `trained` is made up.
 
-    With dropout every adapter reads an x of its own: what is `kept_PNI` of it, so much `larger`.
+    With dropout of a share of x, every adapter reads one of its own: what is `kept_PNI` for it.
     """
 
     @staticmethod
@@ -186,29 +189,29 @@ class _Product(torch.autograd.Function):
         weight_JO: torch.Tensor,
         down_IR: torch.Tensor,
         kept_PNI: torch.Tensor | None,
-        larger: float,
+        share: float,
         parts: tuple[Part, ...],
         deepest: int,
         *trained: torch.Tensor,
     ) -> torch.Tensor:
-        read = _read(parts, kept_PNI)
-        x_NJ = torch.cat([x_NI, *(_dropped(x_NI, kept_NI, larger) @ down_IR[:, ranks] for ranks, kept_NI in read)], 1)
+        groups = _groups(parts, kept_PNI)
+        x_NJ = torch.cat([x_NI, *(_kept(x_NI, kept_NI, share) @ down_IR[:, ranks] for ranks, kept_NI in groups)], 1)
         ctx.save_for_backward(x_NJ, weight_JO, down_IR, kept_PNI)
-        ctx.parts, ctx.deepest, ctx.larger = parts, deepest, larger
+        ctx.parts, ctx.deepest, ctx.share = parts, deepest, share
         return x_NJ @ weight_JO
 
     @staticmethod
     def backward(ctx, grad_NO: torch.Tensor) -> Any:  # type: ignore[no-untyped-def]
         x_NJ, weight_JO, down_IR, kept_PNI = ctx.saved_tensors
-        read, inputs = _read(ctx.parts, kept_PNI), down_IR.shape[0]
+        groups, inputs = _groups(ctx.parts, kept_PNI), down_IR.shape[0]
         x_NI, x_NR = x_NJ[:, :inputs], x_NJ[:, inputs:]
         grad_NJ = _deep_product(grad_NO, weight_JO.T, ctx.deepest)
         grad_NR = grad_NJ[:, inputs:]
-        grad_RI = torch.cat([grad_NR[:, ranks].T @ _dropped(x_NI, kept_NI, ctx.larger) for ranks, kept_NI in read])
+        grad_RI = torch.cat([grad_NR[:, ranks].T @ _kept(x_NI, kept_NI, ctx.share) for ranks, kept_NI in groups])
         downs = [grad_RI[part.ranks].float() * part.factor for part in ctx.parts]
         grad_RO = x_NR.T.contiguous() @ grad_NO  # one product, though only a part's own ranks are wanted of its outputs
         ups = [grad_RO[part.ranks, part.outputs].T.float().contiguous() for part in ctx.parts]
-        grads = [_dropped(grad_NR[:, ranks] @ down_IR[:, ranks].T, kept_NI, ctx.larger) for ranks, kept_NI in read]
+        grads = [_kept(grad_NR[:, ranks] @ down_IR[:, ranks].T, kept_NI, ctx.share) for ranks, kept_NI in groups]
         return _added(grad_NJ[:, :inputs], *grads), *[None] * 6, *downs, *ups
 
 
@@ -326,13 +329,10 @@ def _normed_at_once(x_ND: torch.Tensor, norm: Any) -> torch.Tensor:
 
 def _added(hidden_ND: torch.Tensor, *changes: torch.Tensor) -> torch.Tensor:
     """In float32, as compiled code does anyway; else torch would make one product with a copy of it and a sum."""
-    total_ND = hidden_ND.float()
-    for change_ND in changes:
-        total_ND = total_ND + change_ND.float()
-    return total_ND.to(hidden_ND.dtype)
+    return sum((change_ND.float() for change_ND in changes), hidden_ND.float()).to(hidden_ND.dtype)
 
 
-def _read(parts: Sequence[Part], kept_PNI: torch.Tensor | None) -> list[tuple[slice, torch.Tensor | None]]:
+def _groups(parts: Sequence[Part], kept_PNI: torch.Tensor | None) -> list[tuple[slice, torch.Tensor | None]]:
     """The ranks that read the same, and what is kept of it: all, or each adapter's; spare ranks are the last one's."""
     if kept_PNI is None:
         return [(slice(None), None)]
@@ -341,8 +341,8 @@ def _read(parts: Sequence[Part], kept_PNI: torch.Tensor | None) -> list[tuple[sl
     return list(zip(ranks, kept_PNI.unbind(), strict=True))
 
 
-def _dropped(values_NI: torch.Tensor, kept_NI: torch.Tensor | None, larger: float) -> torch.Tensor:
-    return values_NI if kept_NI is None else torch.where(kept_NI, values_NI * larger, 0)
+def _kept(values_NI: torch.Tensor, kept_NI: torch.Tensor | None, share: float) -> torch.Tensor:
+    return values_NI if kept_NI is None else dropped(values_NI, kept_NI, share)
 
 
 def _padded(inputs: int, ranks: int, outputs: int) -> int:

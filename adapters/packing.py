@@ -29,7 +29,9 @@ class Places:
     among_BL: torch.Tensor
     packed_N: torch.Tensor
     among_RL: torch.Tensor
-    known: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, repr=False, compare=False)
+    known: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def of(cls, real_BL: torch.Tensor) -> Places:
@@ -49,8 +51,7 @@ class Places:
         added = _rounded(len(real_N), _STEP) - len(real_N)
         real_N, packed_N = F.pad(real_N, (0, added)), F.pad(packed_N, (0, added), value=-1)
         found = (real_N, among_BL.view(B, L), packed_N, among_RL.view(rows, length))
-        real_N, among_BL, packed_N, among_RL = (one.to(device, non_blocking=True) for one in found)
-        return cls(real_N, among_BL, packed_N, among_RL)
+        return cls(*(one.to(device, non_blocking=True) for one in found))
 
     def taken(self, hidden_BLD: torch.Tensor) -> torch.Tensor:
         """Shape [N, D]: without padding."""

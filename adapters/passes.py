@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-ON_CPU, ON_GPU = 128, 4096  # a pass's overhead; a GPU would compute much while it is told what to compute
-_TRAINED = 192  # subwords computed in the time that gradients of weights as many as the blocks' take, besides
+# subwords that could be computed in the time that a pass takes whatever it reads: for its weights, and for its calls,
+# which a GPU would compute much in the time of
+OVERHEAD = defaultdict(lambda: 4096, cpu=128)
+_TRAINED = 192  # and in the time that the gradients of weights as many as the blocks' take
 _EVENNESS = 64  # the larger, the less a pass of full size costs more than two halves of it
 _PADDED = 3  # times the room that padded rows may take where blocks do without padding: embeddings and masks do not
 
@@ -16,14 +19,13 @@ _PADDED = 3  # times the room that padded rows may take where blocks do without 
 class Room:
     """The subwords that a pass may read at most. Padding is among them, unless blocks do without it (`packs`).
 
-    `trained`: weights that are trained, as a multiple of those of the blocks. `overhead`: subwords that could be
-    computed in the time that a pass takes whatever it reads, for its weights and its calls.
+    `trained`: weights that are trained, as a multiple of those of the blocks. `overhead`: see OVERHEAD.
     """
 
     subwords: int
     packs: bool = False
     trained: float = 0.0
-    overhead: int = ON_CPU
+    overhead: int = OVERHEAD["cpu"]
 
     def cost(self, size: int) -> float:
         """What a pass of `size` subwords costs, in the time of one subword."""

@@ -9,17 +9,15 @@ from typing import Any
 import torch
 from harness.adapters.attention import GROUPED
 from harness.adapters.device import computed_in, device_of, free_bytes
+from harness.adapters.llama_block import joinable
 from harness.adapters.lowrank import with_lora
 from harness.adapters.settings import Lora, Machine, Model, Train
-from harness.adapters.weights import config_of
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from harness.environment import free_memory
 from harness.errors import CardError
-
-_JOINED = ("llama", "mistral")  # decoders whose blocks are computed as joined ones, which reads grouped attention
 
 
 def load_pretrained(kind: Any, folder: Path, model: Model, machine: Machine, train: Train | None = None) -> Any:
@@ -39,8 +37,7 @@ def load_pretrained(kind: Any, folder: Path, model: Model, machine: Machine, tra
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=computed_in(model, machine),
         )
-    is_grouped = device.type == "cpu" or config_of(model).get("model_type") in _JOINED
-    preferred = GROUPED if is_grouped else None
+    preferred = GROUPED if device.type == "cpu" else None
     try:
         return kind.from_pretrained(
             folder,
@@ -73,9 +70,18 @@ def prepare(backbone: Any, model: Model, train: Train, lora: Lora, machine: Mach
         backbone = backbone.dequantize(computed_in(model, machine))
         free_memory()  # the 4-bit weights and what they were packed with hold each other
     backbone.requires_grad_(False)
+    if model.attention == "auto":
+        group_where_joined(backbone)
     if train.method == "head":
         return backbone
     return with_lora(backbone, lora)
+
+
+def group_where_joined(backbone: PreTrainedModel) -> None:
+    """Give a model grouped attention where that lets its blocks be joined, whatever attention it was loaded with."""
+    found = list(blocks(backbone))
+    if found and all(map(joinable, found)):
+        backbone.set_attn_implementation(GROUPED)
 
 
 def backbone_of(model: nn.Module) -> PreTrainedModel:

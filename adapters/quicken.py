@@ -13,7 +13,7 @@ import torch
 from harness.adapters.device import free_bytes
 from harness.adapters.embedded import cache_folder
 from harness.adapters.joining import joining_of
-from harness.adapters.passes import ON_CPU, ON_GPU, Room
+from harness.adapters.passes import OVERHEAD, Room
 from harness.adapters.pretrained import backbone_of, blocks, elements
 from harness.adapters.settings import Choice, Machine
 from torch import nn
@@ -53,28 +53,21 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
         device.type, machine.compile == "on"
     )
     found, joining = list(blocks(backbone)), joining_of(backbone)
+    if compiles:
+        warnings.filterwarnings("ignore", r"\s*Online softmax is disabled")  # a hint to those who work on torch
     if compiles and joining:
-        joining.compile()
+        joining.compile(device.type)
     elif compiles and not any("forward" in vars(block) for block in found):  # else an earlier training has seen to it
         _compile(backbone)
     trained = sum(elements(parameter) for parameter in model.parameters() if parameter.requires_grad)
     share = trained / _weights(backbone) if found else 0.0
-    room = machine.pass_subwords or min(room, _most_subwords(device))
-    return Room(room, joining is not None, share, _overhead(device))
+    room = machine.pass_subwords or min(room, most_subwords(device))
+    return Room(room, joining is not None, share, OVERHEAD[device.type])
 
 
-def prediction_room(device: torch.device, packs: bool) -> Room:
-    """What a pass may read on a device that only predicts, where next to nothing is kept of it."""
-    return Room(_most_subwords(device), packs, overhead=_overhead(device))
-
-
-def _most_subwords(device: torch.device) -> int:
+def most_subwords(device: torch.device) -> int:
     """How many subwords a pass may read on a device before it gets slower for it."""
     return _MOST_ON_CPU if device.type == "cpu" else _MOST
-
-
-def _overhead(device: torch.device) -> int:
-    return ON_CPU if device.type == "cpu" else ON_GPU
 
 
 def activation_bytes(backbone: Any, length: int) -> float:
@@ -126,7 +119,6 @@ def _obstacle(device: str) -> str:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
     torch._dynamo.config.recompile_limit = 64
     logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", r"\s*Online softmax is disabled")  # a hint to those who work on torch
     try:
         torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=device))
     except Exception as error:

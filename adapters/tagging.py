@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from harness.adapters.classifier import TokenClassifier
 from harness.adapters.joining import predicting
-from harness.adapters.passes import Room, passes
-from harness.adapters.quicken import prediction_room
+from harness.adapters.passes import OVERHEAD, Room, passes
+from harness.adapters.quicken import most_subwords
 from harness.adapters.subwords import SubwordEncoder, Window
 from torch.nn import functional as F
 
@@ -62,7 +62,7 @@ def best_tags(
     device = next(model.parameters()).device
     ordered = sorted(windows, key=lambda window: len(window.ids), reverse=True)
     with predicting(model) as packs:
-        room = prediction_room(device, packs)
+        room = Room(most_subwords(device), packs, overhead=OVERHEAD[device.type])
         for chosen in passes([len(window.ids) for window in ordered], room, rows):
             group = ordered[chosen.start : chosen.stop]
             best_W = model(encoder.batch(group).to(device)).argmax(1)

@@ -60,7 +60,7 @@ def main() -> None:
             contenders[name], _ = contender_of(name, settings, dataset, SEED)
             updates[name] = _updates(contenders[name], windows, asked.seconds)
             memory[name] = _peak(contenders[name], windows, updates[name], before)
-            print(f"{name}: {updates[name]} updates a round, {memory[name] or 'unknown'} MiB at most", flush=True)
+            print(f"{name}: {updates[name]} updates a round, at most {memory[name] or '?'} MiB of a GPU", flush=True)
         measures = {name: lambda _, name=name: contenders[name].train(windows, updates[name]) for name in contenders}
         rates = interleaved(measures, asked.rounds)
     _write(asked, settings, Facts(contenders[OURS].model, windows), rates, memory)
@@ -113,14 +113,16 @@ def _allocated() -> int:
     return torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
 
 
-def _updates(contender: Any, windows: Any, wanted: float) -> int:
-    """How many updates take a contender so many seconds; two stretches of a few warm it up, and tell."""
-    few = 3
-    for _ in range(2):
+def _updates(contender: Any, windows: Any, wanted: int) -> int:
+    """How many updates take a contender so many seconds: more and more are tried, which warms it up as well."""
+    updates, took = 2, 0.0
+    contender.train(windows, updates)
+    while took < wanted / 4:
         begin = time.perf_counter()
-        contender.train(windows, few)
+        contender.train(windows, updates)
         took = time.perf_counter() - begin
-    return max(few, round(wanted / took * few))
+        updates = max(1, round(updates * min(4, wanted / took)))
+    return updates
 
 
 def _peak(contender: Any, windows: Any, updates: int, before: int) -> str:

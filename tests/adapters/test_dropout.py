@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness.adapters.dropout import Dropout, dropout, quicken_dropout
+from harness.adapters.dropout import Dropout, dropout, kept, quicken_dropout
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoModel
@@ -44,6 +44,11 @@ def test_no_two_drop_the_same(wrap: Callable[[Kept], Kept]) -> None:
     both = wrap(lambda values: torch.stack([dropped(values), dropped(values)]))
     once, twice = both(values), both(values)
     assert len({tuple(row.tolist()) for row in (*once, *twice)}) == 4
+
+
+def test_what_is_kept_for_one_is_not_for_another() -> None:
+    rows = kept(torch.ones(1, 1000).expand(3, -1, -1), 0.25)
+    assert len({tuple(row.flatten().tolist()) for row in rows}) == 3
 
 
 @pytest.mark.parametrize("shape", [(1,), (5,), (0, 3), (2, 3, 7)])

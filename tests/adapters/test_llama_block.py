@@ -13,7 +13,7 @@ from harness.adapters.joining import joining_of, predicting
 from harness.adapters.llama_block import JoinedBlock, understood
 from harness.adapters.lowrank import with_lora
 from harness.adapters.masks import unmask
-from harness.adapters.pretrained import backbone_of, blocks
+from harness.adapters.pretrained import backbone_of, blocks, group_where_joined
 from harness.adapters.settings import Lora
 from transformers import AutoModel, LlamaConfig, MistralConfig, Qwen2Config
 
@@ -61,6 +61,18 @@ def hidden(model: Any) -> torch.Tensor:
     return found[PADDING_BL.bool()]
 
 
+def assert_same_outputs_and_gradients(ours: Any, theirs: Any) -> None:
+    target = torch.randn(19, 32, device=DEVICE)
+    for model in (ours, theirs):
+        (hidden(model) * target).sum().backward()
+    torch.testing.assert_close(hidden(ours), hidden(theirs), atol=1e-4, rtol=1e-4)
+    expected = {name: p.grad for name, p in theirs.named_parameters() if p.requires_grad}
+    assert any(grad.abs().max() > 1e-3 for grad in expected.values())
+    for name, parameter in ours.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(parameter.grad, expected[name], atol=1e-3, rtol=1e-3, msg=name)
+
+
 def learn(model: Any) -> None:
     """One step of plain gradient descent."""
     hidden(model).float().square().sum().backward()
@@ -82,16 +94,7 @@ def predicted(model: Any) -> torch.Tensor:
 def test_outputs_and_gradients_are_those_of_the_block(kind: Any, targets: Any, bits: str) -> None:
     options = {"sliding_window": 3} if kind is MistralConfig else {}
     theirs = adapted(kind(**SIZES, **options), Lora(r=4, alpha=12, dropout=0.0, targets=targets), bits=bits[:3])
-    ours = joined(theirs)
-    target = torch.randn(19, 32, device=DEVICE)
-    for model in (ours, theirs):
-        (hidden(model) * target).sum().backward()
-    torch.testing.assert_close(hidden(ours), hidden(theirs), atol=1e-4, rtol=1e-4)
-    expected = {name: p.grad for name, p in theirs.named_parameters() if p.requires_grad}
-    assert any(grad.abs().max() > 1e-3 for grad in expected.values())
-    for name, parameter in ours.named_parameters():
-        if parameter.requires_grad:
-            torch.testing.assert_close(parameter.grad, expected[name], atol=1e-3, rtol=1e-3, msg=name)
+    assert_same_outputs_and_gradients(joined(theirs), theirs)
 
 
 class Keeps(torch.nn.Module):
@@ -122,14 +125,7 @@ def test_with_dropout_every_adapter_reads_what_is_kept_for_it(monkeypatch: pytes
             for number, layer in enumerate(found):
                 like = torch.empty(len(found), 1, layer.in_features)
                 layer.lora_dropout["default"] = Keeps(kept(like, 0.3)[number, 0], 0.3)
-    target = torch.randn(19, 32, device=DEVICE)
-    for model in (ours, theirs):
-        (hidden(model) * target).sum().backward()
-    torch.testing.assert_close(hidden(ours), hidden(theirs), atol=1e-4, rtol=1e-4)
-    expected = {name: p.grad for name, p in theirs.named_parameters() if p.requires_grad}
-    for name, parameter in ours.named_parameters():
-        if parameter.requires_grad:
-            torch.testing.assert_close(parameter.grad, expected[name], atol=1e-3, rtol=1e-3, msg=name)
+    assert_same_outputs_and_gradients(ours, theirs)
 
 
 def test_dropout_is_drawn_anew_in_training_and_left_out_of_predictions() -> None:
@@ -147,13 +143,7 @@ def test_deep_products_are_summed_from_pieces_where_threads_share_them(
     monkeypatch.setattr("harness.adapters.llama_block._DEEPEST", 7)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     assert {product.deepest for product in JoinedBlock(next(blocks(copy.deepcopy(theirs)))).joined()} == deepest
-    ours = joined(theirs)
-    for model in (ours, theirs):
-        hidden(model).sum().backward()
-    expected = dict(theirs.named_parameters())
-    for name, parameter in ours.named_parameters():
-        if parameter.requires_grad:
-            torch.testing.assert_close(parameter.grad, expected[name].grad, atol=1e-3, rtol=1e-3)
+    assert_same_outputs_and_gradients(joined(theirs), theirs)
 
 
 @pytest.mark.parametrize("kind", [LlamaConfig, MistralConfig])
@@ -245,6 +235,16 @@ def test_the_weights_of_a_joined_block_are_its_own_still() -> None:
 )
 def test_a_block_with_anything_else_in_it_is_left_alone(config: Any, lora: Lora, attention: str) -> None:
     assert not any(map(understood, blocks(adapted(config, lora, attention))))
+
+
+@pytest.mark.parametrize(("act", "attention"), [("silu", "grouped"), ("gelu", "sdpa")])
+def test_attention_is_grouped_where_blocks_are_joined_for_it(act: str, attention: str) -> None:
+    model = adapted(LlamaConfig(**SIZES, hidden_act=act), None, "sdpa")
+    before = hidden(model)
+    group_where_joined(model)
+    assert model.config._attn_implementation == attention
+    assert bool(joining_of(model)) is (attention == "grouped")
+    torch.testing.assert_close(hidden(model.eval()), before, atol=1e-4, rtol=1e-4)
 
 
 def test_weights_that_are_trained_themselves_are_left_alone() -> None:

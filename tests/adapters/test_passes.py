@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from harness.adapters.passes import Room, passes
+from harness.adapters.passes import OVERHEAD, Room, passes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,6 +75,12 @@ def test_rows_of_other_lengths_are_read_apart_where_padding_costs_more_than_a_pa
 def test_the_more_weights_are_trained_the_fewer_passes() -> None:
     lengths = [100, *[10] * 15]
     assert [len(passes(lengths, Room(4096, trained=share))) for share in (0.0, 0.05, 10.0)] == [2, 2, 1]
+
+
+def test_the_more_a_pass_costs_the_fewer_there_are() -> None:
+    lengths = sorted((5 + number * 37 % 90 for number in range(64)), reverse=True)
+    on_cpu, on_gpu = (len(passes(lengths, Room(8192, overhead=OVERHEAD[device]))) for device in ("cpu", "cuda"))
+    assert on_cpu > on_gpu == 1
 
 
 def test_a_row_longer_than_a_pass_is_read_alone() -> None:

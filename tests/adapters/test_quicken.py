@@ -24,8 +24,8 @@ from tests.adapters.test_tagger import Watched, fitted
 CALM: dict[str, Any] = {"dropout": 0.0, "lora": {"r": 4, "dropout": 0.0}, "train": {"epochs": 1, "batch": 6}}
 
 
-def trained(tiny_decoder: Path, folder: Path, **machine: str) -> Watched:
-    return fitted(tiny_decoder, folder, **CALM, machine=machine)
+def trained(tiny_decoder: Path, folder: Path, share: float = 0.0, **machine: str) -> Watched:
+    return fitted(tiny_decoder, folder, **CALM | {"lora": {"r": 4, "dropout": share}}, machine=machine)
 
 
 def assert_same_training(one: Watched, two: Watched) -> None:
@@ -51,9 +51,15 @@ def test_joined_and_compiled_blocks_learn_the_same(
 
 
 @pytest.mark.real
-def test_one_compilation_serves_all_blocks_and_batches() -> None:
+def test_compiled_blocks_drop_what_those_that_are_not_do(tiny_decoder: Path, tmp_path: Path) -> None:
+    assert_same_training(*(trained(tiny_decoder, tmp_path / it, 0.3, compile=it) for it in ("on", "off")))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_one_compilation_serves_all_blocks_and_batches(share: float) -> None:
     torch._dynamo.reset()
-    model = with_lora(model_of(attention=GROUPED), Lora(r=4, dropout=0.0)).train()
+    model = with_lora(model_of(attention=GROUPED), Lora(r=4, dropout=share)).train()
     quicken.quicken(model, replace(Machine(), compile="on"), quicken.Work(10**4, 40))
     before, compiled = counters["stats"]["unique_graphs"], []
     for rows, length in ((6, 9), (3, 30), (16, 5), (2, 64), (40, 12)):
@@ -64,9 +70,10 @@ def test_one_compilation_serves_all_blocks_and_batches() -> None:
     assert compiled == [before + 1] * 5
 
 
-def test_recomputed_activations_learn_the_same(tiny_decoder: Path, tmp_path: Path) -> None:
-    plain = trained(tiny_decoder, tmp_path / "a", gradient_checkpointing="off")
-    recomputed = trained(tiny_decoder, tmp_path / "b", gradient_checkpointing="on")
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_recomputed_activations_learn_the_same(tiny_decoder: Path, tmp_path: Path, share: float) -> None:
+    plain = trained(tiny_decoder, tmp_path / "a", share, gradient_checkpointing="off")
+    recomputed = trained(tiny_decoder, tmp_path / "b", share, gradient_checkpointing="on")
     assert any(block.gradient_checkpointing for block in blocks(recomputed.model))
     assert not any(block.gradient_checkpointing for block in blocks(plain.model))
     assert_same_training(plain, recomputed)
