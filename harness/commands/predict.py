@@ -23,9 +23,10 @@ from harness.task import Brief
 
 def predict_lines(runs: Path, run: str, file: Path | None, words: bool) -> None:
     """Print a JSON object for each line that has a word in it: its text, its words, its spans."""
-    from harness.commands.quiet import quiet_libraries
+    from harness.commands.quiet import quiet_libraries, wait_briefly
 
     quiet_libraries()
+    wait_briefly()
     folder = Store(runs).find(run)
     record = read_record(folder)
     weights = folder / WEIGHTS

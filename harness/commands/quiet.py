@@ -1,4 +1,4 @@
-"""Keeping other packages' chatter out of our output."""
+"""How other packages behave in a process of ours: what they print, and how their threads wait."""
 
 from __future__ import annotations
 
@@ -15,3 +15,13 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+def wait_briefly() -> None:
+    """Have OpenMP's threads sleep soon while they wait for one another, before torch is imported.
+
+    By itself libgomp has them wait busily for milliseconds, at every product, and takes the cores from another process:
+    two runs on all cores side by side get nothing done. What the user set goes before.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # turns of a loop, some tens of microseconds

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from harness.board import entries
-from harness.commands.quiet import quiet_libraries
+from harness.commands.quiet import quiet_libraries, wait_briefly
 from harness.commands.tables import print_table
 from harness.errors import UserError
 from harness.executors import executor_of
@@ -38,6 +38,7 @@ class RunOptions:
 def run_grid(requests: Sequence[Request], options: RunOptions) -> int:
     """Carry out what is not in the store yet; the exit code. What can be checked is checked before any run begins."""
     quiet_libraries()
+    wait_briefly()
     executor = executor_of(options.on, options.jobs)
     jobs = jobs_of(requests, Place(options.data, options.runs, here=options.on == "local"))
     store = Store(options.runs)

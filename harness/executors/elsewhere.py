@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from harness.commands.quiet import quiet_libraries
+from harness.commands.quiet import quiet_libraries, wait_briefly
 from harness.job import Job, Outcome, work
 from harness.store import Store
 
@@ -16,6 +16,7 @@ from harness.store import Store
 def work_elsewhere(job: Job, mark: str) -> Outcome:
     """Carry out a job; `mark` is that of the store it is for."""
     quiet_libraries()
+    wait_briefly()
     with contextlib.suppress(OSError):  # a folder that is not shared holds nothing that the job needs
         os.chdir(job.folder)
     if job.data_root:
