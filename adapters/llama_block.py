@@ -140,7 +140,8 @@ class JoinedBlock:
 
 def understood(block: nn.Module) -> bool:
     """Whether a block is one that `JoinedBlock` computes, masks included."""
-    return joinable(block) and block.self_attn.config._attn_implementation == GROUPED  # type: ignore[union-attr]
+    attention: Any = block.self_attn if joinable(block) else None
+    return attention is not None and attention.config._attn_implementation == GROUPED
 
 
 def joinable(block: nn.Module) -> bool:

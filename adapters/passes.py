@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-# subwords that could be computed in the time that a pass takes whatever it reads: for its weights, and for its calls,
-# which a GPU would compute much in the time of
+# subwords that could be computed in the time that a pass takes whatever it reads, for its weights and its calls: many
+# on a GPU, which waits while it is called
 OVERHEAD = defaultdict(lambda: 4096, cpu=128)
-_TRAINED = 192  # and in the time that the gradients of weights as many as the blocks' take
+_TRAINED = 192  # and in the time that the gradients of as many weights as the blocks have take, whatever a pass reads
 _EVENNESS = 64  # the larger, the less a pass of full size costs more than two halves of it
 _PADDED = 3  # times the room that padded rows may take where blocks do without padding: embeddings and masks do not
 

@@ -20,8 +20,8 @@ def quiet_libraries() -> None:
 def wait_briefly() -> None:
     """Have OpenMP's threads sleep soon while they wait for one another, before torch is imported.
 
-    By itself libgomp has them wait busily for milliseconds, at every product, and takes the cores from another process:
-    two runs on all cores side by side get nothing done. What the user set goes before.
+    Waiting busily, as libgomp has them for long, they take the cores from another process: two runs on all cores side
+    by side take many times as long as one. What the user set goes before.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # turns of a loop, some tens of microseconds
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # turns of a loop
