@@ -41,9 +41,9 @@ class Joining:
     def predicting(self) -> Iterator[None]:
         """Inside, it predicts; adapters are part of copies of the weights, where the memory holds them."""
         self.refresh()
-        copied = [product for product in self.products if product.parts]
+        copied = [product for product in self.products if product.merges]
         try:
-            if holds_copies(product.weight_JO for product in copied):
+            if holds_copies(product.stored for product in copied):
                 for product in copied:
                     product.merge()
             self.predicts = True

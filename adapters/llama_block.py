@@ -19,6 +19,7 @@ import torch
 from harness.adapters.attention import GROUPED
 from harness.adapters.dropout import dropped, kept
 from harness.adapters.lowrank import LowRankLinear
+from harness.adapters.packed import is_packed, packed_together, unpacked
 from torch import nn
 from torch.nn import functional as F
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
@@ -41,7 +42,8 @@ class Joined:
     """Projections of one input as one product: their weights side by side, the adapters' upward matrices below them.
 
     The weights of the projections become views of the joined ones, so that nothing is stored twice. They are laid out
-    along the longer side, which is what products of few rows read fastest.
+    along the longer side, which is what products of few rows read fastest. 4-bit weights stay packed, and are unpacked
+    for every product.
     """
 
     def __init__(self, projections: Sequence[nn.Module]) -> None:
@@ -58,11 +60,19 @@ class Joined:
         ranked = _padded(inputs, ranks[-1].stop, columns)
         rows = inputs + ranked
         self.deepest = _DEEPEST if weight.device.type == "cpu" and torch.get_num_threads() > 1 else columns
-        self.weight_JO = weight.new_zeros(rows, columns) if rows < columns else weight.new_zeros(columns, rows).T
-        self.down_IR = weight.new_zeros(ranked, inputs).T
         self.merged_IO: torch.Tensor | None = None
+        self.absmax: torch.Tensor | None = None
+        if is_packed(plain[0]):
+            self.stored, self.absmax = packed_together(plain)
+            dtype = plain[0].weight.quant_state.dtype
+            self.up_RO = weight.new_zeros(columns, ranked, dtype=dtype).T
+            self.down_IR = weight.new_zeros(ranked, inputs, dtype=dtype).T
+            return
+        self.stored = weight.new_zeros(rows, columns) if rows < columns else weight.new_zeros(columns, rows).T
+        self.up_RO = self.stored[inputs:]
+        self.down_IR = weight.new_zeros(ranked, inputs).T
         for layer, columns_of_layer in zip(plain, outputs, strict=True):
-            view_OI = self.weight_JO[:inputs, columns_of_layer].T
+            view_OI = self.stored[:inputs, columns_of_layer].T
             layer.weight.data = view_OI.copy_(layer.weight.data)
 
     def down_places(self) -> Iterator[torch.Tensor]:
@@ -71,29 +81,35 @@ class Joined:
 
     def up_places(self) -> Iterator[torch.Tensor]:
         """Where each adapter's upward matrix stands."""
-        up_RO = self.weight_JO[self.down_IR.shape[0] :]
-        return (up_RO[part.ranks, part.outputs].T for part in self.parts)
+        return (self.up_RO[part.ranks, part.outputs].T for part in self.parts)
 
     def __call__(self, x_NI: torch.Tensor) -> torch.Tensor:
         """Shape [N, O]: what the projections give, side by side, in training."""
+        y_NO: torch.Tensor
         if not self.parts:
-            return torch.mm(x_NI, self.weight_JO)
+            y_NO = _FrozenProduct.apply(x_NI, self.stored, self.absmax, self.up_RO)  # type: ignore[no-untyped-call]
+            return y_NO
         kept_PNI = kept(x_NI.expand(len(self.parts), -1, -1), self.dropout) if self.dropout else None
-        y_NO: torch.Tensor = _Product.apply(  # type: ignore[no-untyped-call]
-            x_NI, self.weight_JO, self.down_IR, kept_PNI, self.dropout, self.parts, self.deepest, *self.downs, *self.ups
-        )
+        frozen, how = (self.stored, self.absmax, self.up_RO, self.down_IR), (self.dropout, self.parts, self.deepest)
+        y_NO = _Product.apply(x_NI, kept_PNI, *frozen, *how, *self.downs, *self.ups)  # type: ignore[no-untyped-call]
         return y_NO
+
+    @property
+    def merges(self) -> bool:
+        """Whether `merge` makes one product of several: not of 4-bit weights, which stay packed to save memory."""
+        return bool(self.parts) and self.absmax is None
 
     def merge(self) -> None:
         """Keep a copy of the weights with the adapters in them, for `predict`, until `merged_IO` is None again."""
         inputs = self.down_IR.shape[0]
-        self.merged_IO = torch.addmm(self.weight_JO[:inputs], self.down_IR, self.weight_JO[inputs:])
+        self.merged_IO = torch.addmm(self.stored[:inputs], self.down_IR, self.up_RO)
 
     def predict(self, x_NI: torch.Tensor) -> torch.Tensor:
         """The same as when called, without gradients: in one product where adapters are merged."""
         if self.merged_IO is not None:
             return torch.mm(x_NI, self.merged_IO)
-        return torch.mm(torch.cat([x_NI, x_NI @ self.down_IR], 1) if self.parts else x_NI, self.weight_JO)
+        x_NJ = torch.cat([x_NI, x_NI @ self.down_IR], 1) if self.parts else x_NI
+        return torch.mm(x_NJ, _weight(self.stored, self.absmax, self.up_RO, x_NI))
 
 
 class JoinedBlock:
@@ -177,6 +193,22 @@ class Refresh:
 _Pair = tuple[torch.Tensor, torch.Tensor]
 
 
+class _FrozenProduct(torch.autograd.Function):
+    """A product in which nothing is trained."""
+
+    @staticmethod
+    def forward(  # type: ignore[no-untyped-def]
+        ctx, x_NI: torch.Tensor, stored: torch.Tensor, absmax: torch.Tensor | None, up_RO: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.save_for_backward(stored, absmax, up_RO)
+        return x_NI @ _weight(stored, absmax, up_RO, x_NI)
+
+    @staticmethod
+    def backward(ctx, grad_NO: torch.Tensor) -> Any:  # type: ignore[no-untyped-def]
+        stored, absmax, up_RO = ctx.saved_tensors
+        return grad_NO @ _weight(stored, absmax, up_RO, grad_NO).T, None, None, None
+
+
 class _Product(torch.autograd.Function):
     """[x | x down] [weight ; up], whose gradients go to the adapters' own parameters, of which `trained` is made up.
 
@@ -187,9 +219,11 @@ class _Product(torch.autograd.Function):
     def forward(  # type: ignore[no-untyped-def]
         ctx,
         x_NI: torch.Tensor,
-        weight_JO: torch.Tensor,
-        down_IR: torch.Tensor,
         kept_PNI: torch.Tensor | None,
+        stored: torch.Tensor,
+        absmax: torch.Tensor | None,
+        up_RO: torch.Tensor,
+        down_IR: torch.Tensor,
         share: float,
         parts: tuple[Part, ...],
         deepest: int,
@@ -197,23 +231,23 @@ class _Product(torch.autograd.Function):
     ) -> torch.Tensor:
         groups = _groups(parts, kept_PNI)
         x_NJ = torch.cat([x_NI, *(_kept(x_NI, kept_NI, share) @ down_IR[:, ranks] for ranks, kept_NI in groups)], 1)
-        ctx.save_for_backward(x_NJ, weight_JO, down_IR, kept_PNI)
+        ctx.save_for_backward(x_NJ, kept_PNI, stored, absmax, up_RO, down_IR)
         ctx.parts, ctx.deepest, ctx.share = parts, deepest, share
-        return x_NJ @ weight_JO
+        return x_NJ @ _weight(stored, absmax, up_RO, x_NI)
 
     @staticmethod
     def backward(ctx, grad_NO: torch.Tensor) -> Any:  # type: ignore[no-untyped-def]
-        x_NJ, weight_JO, down_IR, kept_PNI = ctx.saved_tensors
+        x_NJ, kept_PNI, stored, absmax, up_RO, down_IR = ctx.saved_tensors
         groups, inputs = _groups(ctx.parts, kept_PNI), down_IR.shape[0]
         x_NI, x_NR = x_NJ[:, :inputs], x_NJ[:, inputs:]
-        grad_NJ = _deep_product(grad_NO, weight_JO.T, ctx.deepest)
+        grad_NJ = _deep_product(grad_NO, _weight(stored, absmax, up_RO, grad_NO).T, ctx.deepest)
         grad_NR = grad_NJ[:, inputs:]
         grad_RI = torch.cat([grad_NR[:, ranks].T @ _kept(x_NI, kept_NI, ctx.share) for ranks, kept_NI in groups])
         downs = [grad_RI[part.ranks].float() * part.factor for part in ctx.parts]
         grad_RO = x_NR.T.contiguous() @ grad_NO  # one product, though only a part's own ranks are wanted of its outputs
         ups = [grad_RO[part.ranks, part.outputs].T.float().contiguous() for part in ctx.parts]
         grads = [_kept(grad_NR[:, ranks] @ down_IR[:, ranks].T, kept_NI, ctx.share) for ranks, kept_NI in groups]
-        return _added(grad_NJ[:, :inputs], *grads), *[None] * 6, *downs, *ups
+        return _added(grad_NJ[:, :inputs], *grads), *[None] * 8, *downs, *ups
 
 
 class _Attention(torch.autograd.Function):
@@ -268,6 +302,17 @@ class _Attention(torch.autograd.Function):
         grad_NHE = torch.cat(parts, 2).flatten(0, 1)[packed_N.clamp(min=0)]
         grad_NHE = torch.where(packed_N[:, None, None] >= 0, grad_NHE, 0)
         return grad_NHE, None, None, None, None, None, None, None
+
+
+def _weight(
+    stored: torch.Tensor, absmax: torch.Tensor | None, up_RO: torch.Tensor, before: torch.Tensor
+) -> torch.Tensor:
+    """[weight ; up], of shape [J, O]: what is stored, or 4-bit weights unpacked for a product with what is `before`."""
+    if absmax is None:
+        return stored
+    ranks, outputs = up_RO.shape
+    weight_OI = unpacked(stored, absmax, outputs, 2 * stored.numel() // outputs, before)
+    return torch.cat([weight_OI, up_RO.T], 1).T if ranks else weight_OI.T
 
 
 def _deep_product(grad_NO: torch.Tensor, weight_OJ: torch.Tensor, deepest: int) -> torch.Tensor:
@@ -367,7 +412,7 @@ def _dropout(layer: LowRankLinear) -> float:
 def _is_simple(projection: Any) -> bool:
     """Frozen, without a bias, and with one plain adapter or none, whose input may be dropped out."""
     layer = _plain(projection)
-    if layer.bias is not None or layer.weight.requires_grad or type(layer) is not nn.Linear:
+    if layer.bias is not None or layer.weight.requires_grad or not (type(layer) is nn.Linear or is_packed(layer)):
         return False
     if not isinstance(projection, LowRankLinear):
         return True

@@ -121,7 +121,8 @@ class Facts:
     def own_rate(self, subwords: int) -> float:
         """Operations a second of bf16 products of the model's own matrices with so many rows, forward and back."""
         weights = self.matrices(False)
-        sides = {side: torch.randn(subwords, side, dtype=torch.bfloat16) for w in weights for side in w.shape}
+        options: dict[str, Any] = {"dtype": torch.bfloat16, "device": weights[0].device}
+        sides = {side: torch.randn(subwords, side, **options) for weight in weights for side in weight.shape}
 
         def products() -> None:
             for weight in weights:

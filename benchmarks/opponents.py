@@ -137,6 +137,7 @@ class TrainerStack(Opponent):
                 adam_epsilon=train.eps,
                 bf16=True,
                 use_cpu=self.device.type == "cpu",
+                dataloader_pin_memory=False,  # what is collated is on the device
                 report_to=[],
                 save_strategy="no",
                 logging_strategy="no",

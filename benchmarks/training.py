@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-import torch
+from harness.adapters.device import device_of
 from harness.adapters.settings import TaggerSettings
 
 from benchmarks.contenders import OPPONENTS, OURS, SEED, Facts, contender_of, windows_of
@@ -35,7 +35,8 @@ _PREDICTED = 160  # windows
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Subwords a second of training, without padding; the peak of memory in MiB; sentences a second at inference.
+    """Subwords a second of training, without padding; the peak of memory in MiB, of the GPU where there is one;
+    sentences a second at inference.
 
     `square` and `own`, right after the training: operations a second of large square bf16 products, and of the model's
     own matrices with the rows of an update, one after another and nothing else; the latter of ours only.
@@ -84,8 +85,8 @@ def _measured(name: str, settings: TaggerSettings, dataset: Dataset, updates: in
     print("ready", flush=True)
     sys.stdin.readline()
     trained = contender.train(windows, updates * _LONGER if name == OURS else updates)
-    memory = peak_memory()["memory_mib"]
-    square = square_rate(torch.device("cpu"))
+    memory = peak_memory()
+    square = square_rate(device_of(settings.machine.device))
     own = 0.0
     if name == OURS:
         facts = Facts(contender.model, windows)
@@ -93,7 +94,8 @@ def _measured(name: str, settings: TaggerSettings, dataset: Dataset, updates: in
     contender.predict(windows[:32])  # not before training: bitsandbytes packs 4-bit weights anew for it
     begin = time.perf_counter()
     contender.predict(windows[:_PREDICTED])
-    return Found(trained, square, own, memory, min(len(windows), _PREDICTED) / (time.perf_counter() - begin))
+    predicted = min(len(windows), _PREDICTED) / (time.perf_counter() - begin)
+    return Found(trained, square, own, memory.get("gpu_memory_mib", memory["memory_mib"]), predicted)
 
 
 def _together(name: str, asked: argparse.Namespace, number: int) -> Found:
@@ -133,8 +135,8 @@ def _write(
         "second, without padding, and sentences a second at inference (ours sorts them and merges the adapters; the "
         f"others take batches of 16 as they come): medians of {asked.rounds} interleaved rounds, with range and median "
         f"of the rounds' ratios of ours to each; the peak of memory is that of a process in training. An update needs "
-        f"{flops / 1e9:.2f} GFLOP a subword. The share is of `square`, the TFLOP/s of bf16 products of 2048 x 2048 "
-        "matrices in the same processes right after training. Those of the model's own matrices with the rows of an "
+        f"{flops / 1e9:.2f} GFLOP a subword. The share is of `square`, the TFLOP/s of large square bf16 products "
+        "in the same processes right after training. Those of the model's own matrices with the rows of an "
         f"update, one after another and nothing else, reach {own / 1e12:.2f} in ours then, of which its training is "
         f"{own_share:.0%}."
     )

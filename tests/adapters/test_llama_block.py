@@ -8,6 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from bitsandbytes.nn import Linear4bit
 from harness.adapters.device import device_of
 from harness.adapters.joining import joining_of, predicting
 from harness.adapters.llama_block import JoinedBlock, understood
@@ -25,6 +26,7 @@ SIZES = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
 }
+PACKED_SIZES = SIZES | {"hidden_size": 64, "intermediate_size": 192}
 DEVICE = device_of("auto")
 IDS_BL = torch.tensor(
     [[5, 9, 3, 22, 41, 17, 8, 30, 2], [7, 7, 12, 50, 2, 0, 0, 0, 0], [4, 1, *[0] * 7], [6, 6, 5, *[0] * 6]],
@@ -33,11 +35,13 @@ IDS_BL = torch.tensor(
 PADDING_BL = (IDS_BL != 0).long()
 
 
-def adapted(config: Any, lora: Lora | None, attention: str = "grouped", bits: str = "") -> Any:
+def adapted(config: Any, lora: Lora | None, attention: str = "grouped", bits: str = "", nf4: bool = False) -> Any:
     torch.manual_seed(1)
     model = AutoModel.from_config(config, attn_implementation=attention).requires_grad_(False)
     for parameter in model.parameters():  # norms too: ones would hide what they multiply
         parameter.data = torch.randn(parameter.shape) * 0.3
+    if nf4:
+        pack(model)
     if bits:
         unmask(model, bits)
     if not lora:
@@ -47,6 +51,17 @@ def adapted(config: Any, lora: Lora | None, attention: str = "grouped", bits: st
         if "lora_" in name:
             parameter.data = torch.randn(parameter.shape) * 0.2
     return model.to(DEVICE)
+
+
+def pack(model: Any) -> None:
+    """Put 4-bit layers in place of a model's linear ones, as QLoRA has them."""
+    for block in blocks(model):
+        for name, layer in list(block.named_modules()):
+            if isinstance(layer, torch.nn.Linear):
+                kind = {"compute_dtype": torch.float32, "quant_type": "nf4", "compress_statistics": True}
+                packed = Linear4bit(layer.in_features, layer.out_features, bias=False, **kind)
+                packed.load_state_dict(layer.state_dict())
+                block.set_submodule(name, packed.to(DEVICE).requires_grad_(False))
 
 
 def joined(model: Any) -> Any:
@@ -62,7 +77,7 @@ def hidden(model: Any) -> torch.Tensor:
 
 
 def assert_same_outputs_and_gradients(ours: Any, theirs: Any) -> None:
-    target = torch.randn(19, 32, device=DEVICE)
+    target = torch.randn(hidden(ours).shape, device=DEVICE)
     for model in (ours, theirs):
         (hidden(model) * target).sum().backward()
     torch.testing.assert_close(hidden(ours), hidden(theirs), atol=1e-4, rtol=1e-4)
@@ -95,6 +110,38 @@ def test_outputs_and_gradients_are_those_of_the_block(kind: Any, targets: Any, b
     options = {"sliding_window": 3} if kind is MistralConfig else {}
     theirs = adapted(kind(**SIZES, **options), Lora(r=4, alpha=12, dropout=0.0, targets=targets), bits=bits[:3])
     assert_same_outputs_and_gradients(joined(theirs), theirs)
+
+
+@pytest.mark.parametrize("lora", [Lora(r=4, alpha=12, dropout=0.0, targets=("q_proj", "down_proj")), None])
+def test_weights_of_4_bits_stay_packed_and_give_what_the_block_gives(lora: Lora | None) -> None:
+    theirs = adapted(LlamaConfig(**PACKED_SIZES), lora, nf4=True).train()
+    ours = joined(theirs)
+    if lora:
+        assert_same_outputs_and_gradients(ours, theirs)
+    torch.testing.assert_close(predicted(ours), hidden(theirs), atol=1e-4, rtol=1e-4)
+    before, after = theirs.state_dict(), ours.state_dict()
+    assert all(torch.equal(weight, after[name]) for name, weight in before.items())
+    query, value = next((block.self_attn.q_proj, block.self_attn.v_proj) for block in blocks(ours))
+    shared = {getattr(layer, "base_layer", layer).weight.untyped_storage().data_ptr() for layer in (query, value)}
+    assert len(shared) == 1
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_weights_of_4_bits_are_unpacked_anew_for_gradients_and_not_kept(compiles: bool) -> None:
+    model = joined(adapted(LlamaConfig(**PACKED_SIZES), Lora(r=4, alpha=8, dropout=0.0), nf4=True))
+    if compiles:
+        joining_of(backbone_of(model)).compile(DEVICE.type)
+        hidden(model).sum().backward()
+    with torch.profiler.profile() as watch:
+        output = hidden(model).sum()
+    forward = calls(watch, "harness::unpacked")
+    with torch.profiler.profile() as watch:
+        output.backward()
+    assert (forward, calls(watch, "harness::unpacked")) == (3 * 4, 3 * 4)
+
+
+def calls(watch: torch.profiler.profile, name: str) -> int:
+    return sum(event.count for event in watch.key_averages() if event.key == name)
 
 
 class Keeps(torch.nn.Module):
@@ -235,6 +282,10 @@ def test_the_weights_of_a_joined_block_are_its_own_still() -> None:
 )
 def test_a_block_with_anything_else_in_it_is_left_alone(config: Any, lora: Lora, attention: str) -> None:
     assert not any(map(understood, blocks(adapted(config, lora, attention))))
+
+
+def test_rows_that_do_not_hold_whole_blocks_of_4_bit_weights_are_left_alone() -> None:
+    assert not any(map(understood, blocks(adapted(LlamaConfig(**SIZES), None, nf4=True))))
 
 
 @pytest.mark.parametrize(("act", "attention"), [("silu", "grouped"), ("gelu", "sdpa")])
