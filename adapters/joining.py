@@ -126,4 +126,5 @@ def _run_first(
 def _compiled(device: str) -> Any:
     # on CPUs no Python between its kernels, but for dropout's; memory for what they pass on is asked for once
     options: dict[str, Any] = {"cpp_wrapper": True, "memory_planning": True} if device == "cpu" else {}
-    return torch.compile(JoinedBlock.__call__, options=options)
+    # sizes that vary are said to; torch would take those of another model's blocks for more of them, and fail on it
+    return torch.compile(JoinedBlock.__call__, dynamic=False, options=options)

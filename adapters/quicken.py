@@ -71,13 +71,18 @@ def most_subwords(device: torch.device) -> int:
 
 
 def activation_bytes(backbone: Any, length: int) -> float:
-    """An estimate of what the backward pass keeps of a forward pass, a subword in a row of `length`."""
+    """An estimate of what the backward pass keeps of a forward pass, a subword in a row of `length`.
+
+    Blocks of transformers' keep most of what they compute, dropout of adapters included; joined ones about half of it.
+    """
     config = backbone.config
     width = config.hidden_size
     inner = getattr(config, "intermediate_size", None) or 4 * width
     heads = getattr(config, "num_attention_heads", 1)
     item = 4 if backbone.dtype == torch.float32 else 2
-    return float(item * (16 * width + 5 * inner + 3 * heads * length) * config.num_hidden_layers)
+    of_width, of_inner, of_scores = (10, 3, 1) if joining_of(backbone) else (16, 5, 3)
+    values = of_width * width + of_inner * inner + of_scores * heads * length
+    return float(item * values * config.num_hidden_layers)
 
 
 def _weights(backbone: nn.Module) -> int:

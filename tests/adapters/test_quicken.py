@@ -11,6 +11,7 @@ import torch
 from harness.adapters import joining, quicken
 from harness.adapters.attention import GROUPED
 from harness.adapters.checkpoint import trained_state
+from harness.adapters.llama_block import Joined
 from harness.adapters.lowrank import with_lora
 from harness.adapters.pretrained import blocks
 from harness.adapters.settings import Lora, Machine
@@ -70,6 +71,18 @@ def test_one_compilation_serves_all_blocks_and_batches(share: float) -> None:
     assert compiled == [before + 1] * 5
 
 
+@pytest.mark.real
+def test_models_of_other_sizes_are_compiled_after_one_another() -> None:
+    torch._dynamo.reset()
+    for width in (64, 128, 192):
+        model = with_lora(model_of(width, GROUPED), Lora(r=4, dropout=0.0)).train()
+        quicken.quicken(model, replace(Machine(), compile="on"), quicken.Work(10**4, 40))
+        for rows in (4, 7):
+            ids_BL = torch.randint(0, 60, (rows, 12))
+            found = model(input_ids=ids_BL, attention_mask=torch.ones_like(ids_BL), use_cache=False).last_hidden_state
+            found.sum().backward()
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3])
 def test_recomputed_activations_learn_the_same(tiny_decoder: Path, tmp_path: Path, share: float) -> None:
     plain = trained(tiny_decoder, tmp_path / "a", share, gradient_checkpointing="off")
@@ -99,19 +112,30 @@ def test_little_memory_means_recomputed_activations_and_small_passes(monkeypatch
     assert quicken.quicken(model_of(), Machine(pass_subwords=77), quicken.Work(10**4, 40)).subwords == 77
 
 
-def test_the_estimate_of_activations_is_near_what_is_kept() -> None:
-    model, kept = model_of(), {}
+@pytest.mark.parametrize(("attention", "share"), [("eager", 0.0), (GROUPED, 0.0), (GROUPED, 0.1)])
+def test_the_estimate_of_activations_is_near_what_is_kept(attention: str, share: float) -> None:
+    model, kept = model_of(attention=attention), {}
+    if attention == GROUPED:
+        with_lora(model, Lora(r=4, dropout=share)).train()
+        assert joining.joining_of(model)
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    held_anyway = [*model.parameters(), *(part for one in products_of(model) for part in (one.down_IR, one.up_RO))]
+    weights = {one.untyped_storage().data_ptr() for one in held_anyway}
     with saved_tensors_hooks(keep, lambda tensor: tensor):
-        held = model(input_ids=torch.randint(0, 60, (8, 40)), use_cache=False)
+        ids_BL = torch.randint(0, 60, (8, 40))
+        held = model(input_ids=ids_BL, attention_mask=torch.ones_like(ids_BL), use_cache=False)
     found = sum(size for address, size in kept.items() if address not in weights)
     assert held is not None
     assert 0.5 < quicken.activation_bytes(model, 40) * 8 * 40 / found < 2
+
+
+def products_of(model: Any) -> list[Joined]:
+    found = joining.joining_of(model)
+    return found.products if found else []
 
 
 def test_only_long_training_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
