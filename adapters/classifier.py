@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from harness.adapters.checkpoint import Trainable
 from harness.adapters.dropout import quicken_dropout
+from harness.adapters.encoder_rows import read, reads_rows
 from harness.adapters.masks import unmask
 from harness.adapters.pretrained import autocast_in, load_pretrained, prepare
 from harness.adapters.settings import TaggerSettings
@@ -34,12 +35,16 @@ class TokenClassifier(Trainable):
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
         self.autocast: torch.dtype | None = None
+        self.packs = reads_rows(backbone)  # whether sentences stand in rows of several of them
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Scores of shape [W, T]."""
         device = batch.ids_BL.device.type
         with torch.autocast(device, dtype=self.autocast, enabled=self.autocast is not None):
-            hidden_BLD = self.backbone(input_ids=batch.ids_BL, attention_mask=batch.mask_BL).last_hidden_state
+            if self.packs:
+                hidden_BLD = read(self.backbone, batch.ids_BL, batch.mask_BL)
+            else:
+                hidden_BLD = self.backbone(input_ids=batch.ids_BL, attention_mask=batch.mask_BL).last_hidden_state
         pooled_WD = _pool(hidden_BLD, batch, self.pooling).float()
         scores_WT: torch.Tensor = self.head(self.dropout(pooled_WD))
         return scores_WT

@@ -61,6 +61,16 @@ class Places:
         """Shape [B, L, D]; padding holds any numbers."""
         return hidden_ND[self.among_BL.clamp(min=0)]
 
+    def in_rows(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The sentence of each place in rows, -1 where there is none, and the position in it; shape [R, L]."""
+        sentence_RL, position_RL = self._origins()
+        is_there_RL = self.among_RL >= 0
+        return torch.where(is_there_RL, sentence_RL, -1), torch.where(is_there_RL, position_RL, 0)
+
+    def from_rows(self, hidden_RLD: torch.Tensor) -> torch.Tensor:
+        """Shape [B, L, D], from what was computed in rows of several sentences; padding holds any numbers."""
+        return hidden_RLD.flatten(0, 1)[self.packed_N[self.among_BL.clamp(min=0)]]
+
     def turns(self, turns_BLE: torch.Tensor) -> torch.Tensor:
         """Shape [R, L, E], from what turns positions of sentences, of shape [B or 1, L, E]."""
         return self._once(turns_BLE, self._turns)

@@ -25,9 +25,9 @@ from benchmarks.tables import context_of, finish, seconds
 from harness.dataset import Dataset
 from harness.schemes import encode, tags_of
 
-OURS, PAPER = "harness", "the paper's loop, NF4 weights"
+OURS, TRAINER, PAPER = "harness", "Trainer and PEFT", "the paper's loop, NF4 weights"
 OPPONENTS: dict[str, type[Opponent]] = {
-    "Trainer and PEFT": TrainerStack,
+    TRAINER: TrainerStack,
     "the paper's loop, bf16 weights": PaperLoop,
     PAPER: PaperLoop4Bit,
 }

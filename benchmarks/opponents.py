@@ -39,7 +39,7 @@ _LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 
 class Opponent(ABC):
-    """A token classifier of transformers with LoRA, all its blocks causal, as `<decoder>-unmask-0000` is."""
+    """A token classifier of transformers: a decoder with LoRA, causal as `<decoder>-unmask-0000` is, or an encoder."""
 
     attention: ClassVar[str] = "sdpa"
     dtype: ClassVar[torch.dtype] = torch.float32
@@ -57,9 +57,13 @@ class Opponent(ABC):
         )
         base.config.pad_token_id = pad
         base.config.use_cache = False
-        lora = settings.lora
         self.device = device_of(settings.machine.device)
-        self.model = get_peft_model(
+        self.model = self._adapted(base).to(self.device) if settings.train.method == "lora" else base.to(self.device)
+        self.prepare()
+
+    def _adapted(self, base: Any) -> Any:
+        lora = self.settings.lora
+        return get_peft_model(
             base,
             LoraConfig(
                 task_type="TOKEN_CLS",
@@ -68,8 +72,7 @@ class Opponent(ABC):
                 lora_dropout=lora.dropout,
                 target_modules=_LINEAR if lora.targets == "all-linear" else list(lora.targets),
             ),
-        ).to(self.device)
-        self.prepare()
+        )
 
     def prepare(self) -> None:
         """What else is done to the model before training."""

@@ -1,6 +1,7 @@
 """Training and inference of a tagger: ours, the straightforward stack, and the loop of the paper's code.
 
-python -m benchmarks.training --task tsa-md --data DIR [--updates 12] [--rounds 3] [--accumulation 1] [--side-by-side]
+python -m benchmarks.training --task tsa-md --data DIR [--system smollm2-unmask-0000] [--updates 12] [--rounds 3]
+    [--accumulation 1] [--side-by-side]
 
 Each is measured in a process of its own on all cores, as a single run is; or, side by side, in as many at once as there
 are cores, each on one, as the runs of a grid are.
@@ -21,7 +22,7 @@ from statistics import median
 from harness.adapters.device import device_of
 from harness.adapters.settings import TaggerSettings
 
-from benchmarks.contenders import OPPONENTS, OURS, SEED, Facts, contender_of, windows_of
+from benchmarks.contenders import OPPONENTS, OURS, SEED, TRAINER, Facts, contender_of, windows_of
 from benchmarks.processes import begin_on, last_line, tell, wait_for
 from benchmarks.tables import command, interleaved, parser_of, positive, shown, spread, square_rate, write
 from harness.dataset import Dataset, load_dataset
@@ -31,6 +32,7 @@ from harness.task import task_card
 
 _LONGER = 4  # as many updates of ours as of the others': so it is measured about as long
 _PREDICTED = 160  # windows
+_SYSTEM = "smollm2-unmask-0000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--task", default="tsa-md", help="whose sentences are read")
     parser.add_argument("--data", type=Path, help="the folder with the task's files")
+    parser.add_argument("--system", default=_SYSTEM, help="an encoder, or a decoder whose mask is left as it is")
     parser.add_argument("--updates", type=positive, default=12, help="of a round")
     parser.add_argument("--rounds", type=positive, default=3, help="of every contender, in turns")
     parser.add_argument("--accumulation", type=positive, default=1, help="batches of 16 an update")
@@ -64,7 +67,7 @@ def main() -> None:
     parser.add_argument("--only", choices=(OURS, *OPPONENTS), help=argparse.SUPPRESS)  # one, in this process
     parser.add_argument("--round", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    settings = settings_of(resolve_system("smollm2-unmask-0000"))
+    settings = settings_of(resolve_system(asked.system))
     train, machine = settings.train, settings.machine
     settings = replace(
         settings, train=replace(train, accumulation=asked.accumulation), machine=replace(machine, compile="on")
@@ -73,7 +76,8 @@ def main() -> None:
     if asked.only:
         print(json.dumps(asdict(_measured(asked.only, settings, dataset, asked.updates, asked.round))))
         return
-    found = interleaved({name: partial(_together, name, asked) for name in (OURS, *OPPONENTS)}, asked.rounds)
+    everyone = (OURS, *(OPPONENTS if settings.train.method == "lora" else [TRAINER]))  # the paper has adapters
+    found = interleaved({name: partial(_together, name, asked) for name in everyone}, asked.rounds)
     _write(asked, settings, dataset, found)
 
 
@@ -88,7 +92,7 @@ def _measured(name: str, settings: TaggerSettings, dataset: Dataset, updates: in
     memory = peak_memory()
     square = square_rate(device_of(settings.machine.device))
     own = 0.0
-    if name == OURS:
+    if name == OURS and settings.train.method == "lora":
         facts = Facts(contender.model, windows)
         own = facts.own_rate(round(settings.train.batch * settings.train.accumulation * facts.subwords))
     contender.predict(windows[:32])  # not before training: bitsandbytes packs 4-bit weights anew for it
@@ -100,7 +104,7 @@ def _measured(name: str, settings: TaggerSettings, dataset: Dataset, updates: in
 
 def _together(name: str, asked: argparse.Namespace, number: int) -> Found:
     """The sum over processes that do the same and begin at the same moment, when all are warm; of memory, the most."""
-    options = {"--task": asked.task, "--updates": asked.updates, "--accumulation": asked.accumulation}
+    options = {f"--{key}": getattr(asked, key) for key in ("task", "system", "updates", "accumulation")}
     options |= {"--only": name, "--round": number, **({"--data": asked.data} if asked.data else {})}
     arguments = ["benchmarks.training", *(str(part) for option in options.items() for part in option)]
     shares = [[core] for core in usable_cores()] if asked.side_by_side else [usable_cores()]
@@ -127,19 +131,24 @@ def _write(
     size = settings.train.batch * settings.train.accumulation
     flops = facts.flops()
     own = median(one.own for one in found[OURS])
-    own_share = median(one.trained * flops / one.own for one in found[OURS])
+    own_share = median(one.trained * flops / one.own for one in found[OURS]) if own else 0.0
+    lora = f"LoRA r {settings.lora.r}, {settings.lora.targets}"
+    what = lora if settings.train.method == "lora" else "all weights trained"
     where = f"{len(usable_cores())} processes at once, each on one core" if asked.side_by_side else "one process"
     text = (
-        f"SmolLM2-135M, causal, LoRA r 16 on all linear layers, {where}: updates of {size} sentences of `{asked.task}` "
+        f"`{asked.system}`, {what}, {where}: updates of {size} sentences of `{asked.task}` "
         f"of {facts.subwords:.0f} subwords on average, the others' in batches of {settings.train.batch}. Subwords a "
         "second, without padding, and sentences a second at inference (ours sorts them and merges the adapters; the "
         f"others take batches of 16 as they come): medians of {asked.rounds} interleaved rounds, with range and median "
         f"of the rounds' ratios of ours to each; the peak of memory is that of a process in training. An update needs "
         f"{flops / 1e9:.2f} GFLOP a subword. The share is of `square`, the TFLOP/s of large square bf16 products "
-        "in the same processes right after training. Those of the model's own matrices with the rows of an "
-        f"update, one after another and nothing else, reach {own / 1e12:.2f} in ours then, of which its training is "
-        f"{own_share:.0%}."
+        "in the same processes right after training."
     )
+    if own:
+        text += (
+            " Those of the model's own matrices with the rows of an update, one after another and nothing else, reach "
+            f"{own / 1e12:.2f} in ours then, of which its training is {own_share:.0%}."
+        )
     rows = []
     for name, each in found.items():
         trained, ours_trained = ([one.trained for one in some] for some in (each, found[OURS]))
@@ -153,8 +162,9 @@ def _write(
     head = ["", "training, subwords/s", "range", "ours is", "share", "square", "sentences/s", "peak MiB"]
     head += ["inference, sentences/s", "range", "ours is"]
     how = "side by side" if asked.side_by_side else "alone"
-    title = f"Taggers on {asked.task}: updates of {size}, {how}"
-    write(f"training-{asked.task}-{size}-{how.replace(' ', '-')}", title, text, head, rows)
+    title = f"{asked.system} on {asked.task}: updates of {size}, {how}"
+    which = "" if asked.system == _SYSTEM else f"-{asked.system}"
+    write(f"training{which}-{asked.task}-{size}-{how.replace(' ', '-')}", title, text, head, rows)
 
 
 def _cells(rates: Sequence[float], ours: Sequence[float]) -> list[str]:

@@ -1,0 +1,43 @@
+"""Encoders that read several sentences in a row instead of padding, kept apart by a mask, each with its positions.
+
+Suffixes: B windows, L subwords of a row, R rows of several windows, D width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from harness.adapters.attention import GROUPED
+from harness.adapters.packing import Places
+from harness.adapters.pretrained import backbone_of
+from torch import nn
+
+_FROM_0 = ("bert", "electra")  # where a sentence's positions begin
+_BEHIND_PADDING = ("roberta", "xlm-roberta", "camembert")
+_ADDED = (GROUPED, "eager")  # attention that adds a mask to scores; SDPA takes what may be seen
+
+
+def reads_rows(model: nn.Module) -> bool:
+    """Whether it is an encoder that is known to give, for several sentences in a row, what it gives for each alone."""
+    config = backbone_of(model).config
+    is_known = config.model_type in (*_FROM_0, *_BEHIND_PADDING) and not getattr(config, "is_decoder", False)
+    return is_known and config._attn_implementation in (*_ADDED, "sdpa")
+
+
+def read(model: nn.Module, ids_BL: torch.Tensor, mask_BL: torch.Tensor) -> torch.Tensor:
+    """The last hidden states, [B, L, D], of a model that `reads_rows`; padding holds any numbers."""
+    config: Any = backbone_of(model).config
+    places = Places.of(mask_BL)
+    sentence_RL, position_RL = places.in_rows()
+    is_one_R1LL = (sentence_RL[:, :, None] == sentence_RL[:, None, :])[:, None]  # what is empty sees what is empty
+    mask_R1LL = is_one_R1LL
+    if config._attn_implementation in _ADDED:
+        mask_R1LL = torch.where(is_one_R1LL, 0.0, torch.finfo(torch.float32).min)
+    first = config.pad_token_id + 1 if config.model_type in _BEHIND_PADDING else 0
+    hidden_RLD = model(
+        input_ids=ids_BL[sentence_RL.clamp(min=0), position_RL],
+        attention_mask=mask_R1LL,
+        position_ids=position_RL + first,
+    ).last_hidden_state
+    return places.from_rows(hidden_RLD)

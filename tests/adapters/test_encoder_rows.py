@@ -1,0 +1,110 @@
+"""An encoder gives for several sentences in a row what it gives for each alone, forward and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from harness.adapters.attention import GROUPED
+from harness.adapters.device import device_of
+from harness.adapters.encoder_rows import read, reads_rows
+from harness.adapters.lowrank import with_lora
+from harness.adapters.settings import Lora
+from transformers import (
+    AutoModel,
+    BertConfig,
+    CamembertConfig,
+    DebertaV2Config,
+    ElectraConfig,
+    LlamaConfig,
+    ModernBertConfig,
+    RobertaConfig,
+    XLMRobertaConfig,
+)
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 60, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "max_position_embeddings": 40,
+}  # fmt: skip
+DEVICE = device_of("auto")
+LENGTHS = (13, 4, 9, 2, 5, 3)
+IDS_BL = torch.zeros(6, 13, dtype=torch.long, device=DEVICE)
+for row, length in enumerate(LENGTHS):
+    IDS_BL[row, :length] = torch.randint(3, 60, (length,), generator=torch.Generator().manual_seed(row))
+REAL_BL = IDS_BL != 0
+
+
+def built(config: Any, attention: str) -> Any:
+    torch.manual_seed(1)
+    model = AutoModel.from_config(config, attn_implementation=attention)
+    for parameter in model.parameters():
+        parameter.data = torch.randn(parameter.shape) * 0.3
+    return model.to(DEVICE).eval()  # without dropout
+
+
+def in_rows(model: Any) -> torch.Tensor:
+    return read(model, IDS_BL, REAL_BL.long())[REAL_BL]
+
+
+def padded(model: Any) -> torch.Tensor:
+    found: torch.Tensor = model(input_ids=IDS_BL, attention_mask=REAL_BL.long()).last_hidden_state
+    return found[REAL_BL]
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa", GROUPED])
+@pytest.mark.parametrize("kind", [BertConfig, ElectraConfig, RobertaConfig, XLMRobertaConfig, CamembertConfig])
+def test_outputs_and_gradients_are_those_of_sentences_with_padding(kind: Any, attention: str) -> None:
+    model = built(kind(**SIZES), attention)
+    assert reads_rows(model)
+    found = []
+    for run in (in_rows, padded):
+        model.zero_grad()
+        hidden = run(model)
+        (hidden * torch.arange(hidden.numel(), device=DEVICE).view(hidden.shape).sin()).sum().backward()
+        found.append((hidden, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}))
+    (ours, our_grads), (theirs, their_grads) = found
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+    assert our_grads.keys() == their_grads.keys()
+    for name, grad in their_grads.items():
+        torch.testing.assert_close(our_grads[name], grad, atol=1e-3, rtol=1e-3, msg=name)
+
+
+def test_fewer_subwords_are_computed_than_with_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, shapes = built(BertConfig(**SIZES), GROUPED), []
+    model.embeddings.register_forward_hook(lambda module, args, output: shapes.append(tuple(output.shape[:2])))
+    in_rows(model), padded(model)
+    assert shapes[1] == (6, 13)
+    assert 36 <= shapes[0][0] * shapes[0][1] < 6 * 13
+
+
+def test_it_holds_with_adapters() -> None:
+    model = with_lora(built(BertConfig(**SIZES), GROUPED), Lora(r=4, alpha=8, targets=("query", "value"), dropout=0.0))
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            parameter.data = torch.randn(parameter.shape, device=DEVICE) * 0.2
+    assert reads_rows(model)
+    torch.testing.assert_close(in_rows(model), padded(model), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("attention", ["sdpa", GROUPED])
+def test_what_is_empty_in_rows_makes_no_number_undefined(attention: str, dtype: torch.dtype) -> None:
+    model = built(BertConfig(**SIZES), attention).train()
+    with torch.autocast(DEVICE.type, dtype):
+        read(model, IDS_BL, REAL_BL.long())[REAL_BL].float().square().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize(
+    ("config", "attention"),
+    [
+        (ModernBertConfig(**SIZES, pad_token_id=0), "sdpa"),
+        (DebertaV2Config(**SIZES), "eager"),
+        (LlamaConfig(**SIZES), "sdpa"),
+        (BertConfig(**SIZES, is_decoder=True), "sdpa"),
+        (BertConfig(**SIZES), "flex_attention"),
+    ],
+)
+def test_other_models_are_padded(config: Any, attention: str) -> None:
+    assert not reads_rows(built(config, attention))
