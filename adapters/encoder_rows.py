@@ -13,7 +13,7 @@ from harness.adapters.packing import Places
 from harness.adapters.pretrained import backbone_of
 from torch import nn
 
-_FROM_0 = ("bert", "electra")  # where a sentence's positions begin
+_FROM_0 = ("bert", "electra", "modernbert")  # where a sentence's positions begin
 _BEHIND_PADDING = ("roberta", "xlm-roberta", "camembert")
 _ADDED = (GROUPED, "eager")  # attention that adds a mask to scores; SDPA takes what may be seen
 
@@ -31,13 +31,26 @@ def read(model: nn.Module, ids_BL: torch.Tensor, mask_BL: torch.Tensor) -> torch
     places = Places.of(mask_BL)
     sentence_RL, position_RL = places.in_rows()
     is_one_R1LL = (sentence_RL[:, :, None] == sentence_RL[:, None, :])[:, None]  # what is empty sees what is empty
-    mask_R1LL = is_one_R1LL
-    if config._attn_implementation in _ADDED:
-        mask_R1LL = torch.where(is_one_R1LL, 0.0, torch.finfo(torch.float32).min)
     first = config.pad_token_id + 1 if config.model_type in _BEHIND_PADDING else 0
     hidden_RLD = model(
         input_ids=ids_BL[sentence_RL.clamp(min=0), position_RL],
-        attention_mask=mask_R1LL,
+        attention_mask=_masks(config, is_one_R1LL),
         position_ids=position_RL + first,
     ).last_hidden_state
     return places.from_rows(hidden_RLD)
+
+
+def _masks(config: Any, is_one_R1LL: torch.Tensor) -> Any:
+    """What a model takes for what may be seen; two of them where some blocks see no farther than a window."""
+    if config.model_type != "modernbert":
+        return _mask(config, is_one_R1LL)
+    places_L = torch.arange(is_one_R1LL.shape[-1], device=is_one_R1LL.device)
+    is_near_LL = (places_L[:, None] - places_L).abs() <= config.sliding_window
+    near, every = _mask(config, is_one_R1LL & is_near_LL), _mask(config, is_one_R1LL)
+    return {"full_attention": every, "sliding_attention": near}
+
+
+def _mask(config: Any, is_seen_R1LL: torch.Tensor) -> torch.Tensor:
+    if config._attn_implementation not in _ADDED:
+        return is_seen_R1LL
+    return torch.where(is_seen_R1LL, 0.0, torch.finfo(torch.float32).min)

@@ -52,10 +52,14 @@ def padded(model: Any) -> torch.Tensor:
     return found[REAL_BL]
 
 
+MODERN = ModernBertConfig(**SIZES, local_attention=6, global_attn_every_n_layers=2, pad_token_id=0)
+OTHERS = [kind(**SIZES) for kind in (BertConfig, ElectraConfig, RobertaConfig, XLMRobertaConfig, CamembertConfig)]
+
+
 @pytest.mark.parametrize("attention", ["eager", "sdpa", GROUPED])
-@pytest.mark.parametrize("kind", [BertConfig, ElectraConfig, RobertaConfig, XLMRobertaConfig, CamembertConfig])
-def test_outputs_and_gradients_are_those_of_sentences_with_padding(kind: Any, attention: str) -> None:
-    model = built(kind(**SIZES), attention)
+@pytest.mark.parametrize("config", [MODERN, *OTHERS], ids=lambda config: config.model_type)
+def test_outputs_and_gradients_are_those_of_sentences_with_padding(config: Any, attention: str) -> None:
+    model = built(config, attention)
     assert reads_rows(model)
     found = []
     for run in (in_rows, padded):
@@ -99,7 +103,6 @@ def test_what_is_empty_in_rows_makes_no_number_undefined(attention: str, dtype: 
 @pytest.mark.parametrize(
     ("config", "attention"),
     [
-        (ModernBertConfig(**SIZES, pad_token_id=0), "sdpa"),
         (DebertaV2Config(**SIZES), "eager"),
         (LlamaConfig(**SIZES), "sdpa"),
         (BertConfig(**SIZES, is_decoder=True), "sdpa"),
