@@ -35,13 +35,13 @@ class TokenClassifier(Trainable):
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
         self.autocast: torch.dtype | None = None
-        self.packs = reads_rows(backbone)  # whether sentences stand in rows of several of them
+        self.in_rows = reads_rows(backbone)  # of several sentences each
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Scores of shape [W, T]."""
         device = batch.ids_BL.device.type
         with torch.autocast(device, dtype=self.autocast, enabled=self.autocast is not None):
-            if self.packs:
+            if self.in_rows:
                 hidden_BLD = read(self.backbone, batch.ids_BL, batch.mask_BL)
             else:
                 hidden_BLD = self.backbone(input_ids=batch.ids_BL, attention_mask=batch.mask_BL).last_hidden_state

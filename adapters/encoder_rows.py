@@ -20,37 +20,37 @@ _ADDED = (GROUPED, "eager")  # attention that adds a mask to scores; SDPA takes 
 
 def reads_rows(model: nn.Module) -> bool:
     """Whether it is an encoder that is known to give, for several sentences in a row, what it gives for each alone."""
-    config = backbone_of(model).config
+    backbone = backbone_of(model)
+    config, is_own = backbone.config, type(backbone).__module__.startswith("transformers.")
     is_known = config.model_type in (*_FROM_0, *_BEHIND_PADDING) and not getattr(config, "is_decoder", False)
-    return is_known and config._attn_implementation in (*_ADDED, "sdpa")
+    return is_own and is_known and config._attn_implementation in (*_ADDED, "sdpa")
 
 
 def read(model: nn.Module, ids_BL: torch.Tensor, mask_BL: torch.Tensor) -> torch.Tensor:
     """The last hidden states, [B, L, D], of a model that `reads_rows`; padding holds any numbers."""
-    config: Any = backbone_of(model).config
+    backbone = backbone_of(model)
+    config: Any = backbone.config
     places = Places.of(mask_BL)
     sentence_RL, position_RL = places.in_rows()
     is_one_R1LL = (sentence_RL[:, :, None] == sentence_RL[:, None, :])[:, None]  # what is empty sees what is empty
     first = config.pad_token_id + 1 if config.model_type in _BEHIND_PADDING else 0
     hidden_RLD = model(
         input_ids=ids_BL[sentence_RL.clamp(min=0), position_RL],
-        attention_mask=_masks(config, is_one_R1LL),
+        attention_mask=_masks(config, is_one_R1LL, backbone.dtype),
         position_ids=position_RL + first,
     ).last_hidden_state
     return places.from_rows(hidden_RLD)
 
 
-def _masks(config: Any, is_one_R1LL: torch.Tensor) -> Any:
+def _masks(config: Any, is_one_R1LL: torch.Tensor, dtype: torch.dtype) -> Any:
     """What a model takes for what may be seen; two of them where some blocks see no farther than a window."""
+
+    def taken(is_seen_R1LL: torch.Tensor) -> torch.Tensor:
+        is_added = config._attn_implementation in _ADDED
+        return torch.where(is_seen_R1LL, 0.0, torch.finfo(dtype).min).to(dtype) if is_added else is_seen_R1LL
+
     if config.model_type != "modernbert":
-        return _mask(config, is_one_R1LL)
+        return taken(is_one_R1LL)
     places_L = torch.arange(is_one_R1LL.shape[-1], device=is_one_R1LL.device)
     is_near_LL = (places_L[:, None] - places_L).abs() <= config.sliding_window
-    near, every = _mask(config, is_one_R1LL & is_near_LL), _mask(config, is_one_R1LL)
-    return {"full_attention": every, "sliding_attention": near}
-
-
-def _mask(config: Any, is_seen_R1LL: torch.Tensor) -> torch.Tensor:
-    if config._attn_implementation not in _ADDED:
-        return is_seen_R1LL
-    return torch.where(is_seen_R1LL, 0.0, torch.finfo(torch.float32).min)
+    return {"full_attention": taken(is_one_R1LL), "sliding_attention": taken(is_one_R1LL & is_near_LL)}

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import torch
 from harness.adapters.device import holds_copies
-from harness.adapters.llama_block import JoinedBlock, Refresh, understood
+from harness.adapters.joined_products import Refresh
+from harness.adapters.llama_block import JoinedBlock, understood
 from harness.adapters.lowrank import merged
 from harness.adapters.packing import Places
 from harness.adapters.pretrained import backbone_of, blocks
@@ -39,7 +40,7 @@ class Joining:
 
     @contextmanager
     def predicting(self) -> Iterator[None]:
-        """Inside, it predicts; adapters are part of copies of the weights, where the memory holds them."""
+        """Inside, it predicts; adapters are part of copies of weights, where memory holds them and none is packed."""
         self.refresh()
         copied = [product for product in self.products if product.merges]
         try:
@@ -86,7 +87,7 @@ class Joining:
     def _training(self, is_first: bool) -> Any:
         if not self.compiled:
             return JoinedBlock.__call__
-        return partial(_run_first, self.compiled) if is_first else self.compiled
+        return partial(_run_first if is_first else _run_next, self.compiled)
 
 
 def joining_of(backbone: PreTrainedModel) -> Joining | None:
@@ -102,7 +103,8 @@ def joining_of(backbone: PreTrainedModel) -> Joining | None:
 
 @contextmanager
 def predicting(model: nn.Module) -> Iterator[bool]:
-    """Inside, a model is quick to predict: adapters are part of the weights, and blocks that are understood are joined.
+    """Inside, a model is quick to predict: adapters are part of the weights, but of packed ones; blocks that are
+    understood are joined.
 
     Yields whether its blocks do without padding. Afterwards all weights are what they were, to the last bit.
     """
@@ -114,12 +116,18 @@ def predicting(model: nn.Module) -> Iterator[bool]:
 def _run_first(
     run: Any, block: JoinedBlock, hidden_ND: torch.Tensor, mask_R1LL: torch.Tensor, turns: Any, places: Any
 ) -> Any:
-    """The first block of a pass, which is compiled for all: its sizes are said to vary, once, since that takes time."""
-    sizes = [(hidden_ND, (0,)), (mask_R1LL, (0, 2, 3)), (places[0], (0, 1)), (places[1], (0,))]
+    """The first block of a pass. Sizes of what all blocks are given are said to vary once, since that takes time."""
+    sizes = [(mask_R1LL, (0, 2, 3)), (places[0], (0, 1)), (places[1], (0,))]
     for tensor, varying in [*sizes, *((one, (0, 1)) for one in turns)]:
         for size in varying:
             torch._dynamo.maybe_mark_dynamic(tensor, size)
-    return run(block, hidden_ND, mask_R1LL, turns, places)
+    return _run_next(run, block, hidden_ND, mask_R1LL, turns, places)
+
+
+def _run_next(run: Any, block: JoinedBlock, hidden_ND: torch.Tensor, *given: Any) -> Any:
+    """Any block, which may be the first of its kind: with adapters where others have none."""
+    torch._dynamo.maybe_mark_dynamic(hidden_ND, 0)
+    return run(block, hidden_ND, *given)
 
 
 @cache

@@ -48,6 +48,8 @@ def unmask(decoder: nn.Module, bits: str) -> nn.Module:
     chosen = unmasked_blocks(bits, len(blocks))
     if not any(chosen):
         return decoder
+    if not any(getattr(module, "is_causal", False) for module in blocks.modules()):
+        raise CardError(f"{type(decoder).__name__} has no causal mask that could be removed: leave unmask empty.")
     decoder.register_forward_pre_hook(_build_masks, with_kwargs=True)
     for i, (block, free) in enumerate(zip(blocks, chosen, strict=True)):
         block.register_forward_pre_hook(partial(_swap_mask, _kind(decoder.config, i) if free else ""), with_kwargs=True)

@@ -41,6 +41,7 @@ def is_packed(layer: nn.Module) -> bool:
     return (
         state is not None
         and state.quant_type == "nf4"
+        and layer.weight.dtype is torch.uint8
         and not getattr(state, "packing_format_for_cpu", False)
         and state.shape[-1] % state.blocksize == 0  # no block of weights is of two rows
     )

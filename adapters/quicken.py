@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from harness.adapters.device import free_bytes
 from harness.adapters.embedded import cache_folder
-from harness.adapters.encoder_rows import reads_rows
 from harness.adapters.joining import joining_of
 from harness.adapters.passes import OVERHEAD, Room
 from harness.adapters.pretrained import backbone_of, blocks, elements
@@ -63,7 +62,7 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
     trained = sum(elements(parameter) for parameter in model.parameters() if parameter.requires_grad)
     share = trained / _weights(backbone) if found else 0.0
     room = machine.pass_subwords or min(room, most_subwords(device))
-    return Room(room, joining is not None or reads_rows(backbone), share, OVERHEAD[device.type])
+    return Room(room, joining is not None, share, OVERHEAD[device.type])
 
 
 def most_subwords(device: torch.device) -> int:

@@ -62,7 +62,7 @@ def best_tags(
     device = next(model.parameters()).device
     ordered = sorted(windows, key=lambda window: len(window.ids), reverse=True)
     with predicting(model) as packs:
-        room = Room(most_subwords(device), packs or model.packs, overhead=OVERHEAD[device.type])
+        room = Room(most_subwords(device), packs, overhead=OVERHEAD[device.type])
         for chosen in passes([len(window.ids) for window in ordered], room, rows):
             group = ordered[chosen.start : chosen.stop]
             best_W = model(encoder.batch(group).to(device)).argmax(1)

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from harness.adapters.device import device_of
 from harness.adapters.settings import TaggerSettings
@@ -27,6 +28,7 @@ from benchmarks.processes import begin_on, last_line, tell, wait_for
 from benchmarks.tables import command, interleaved, parser_of, positive, shown, spread, square_rate, write
 from harness.dataset import Dataset, load_dataset
 from harness.environment import peak_memory, usable_cores
+from harness.errors import CardError
 from harness.system import resolve_system, settings_of
 from harness.task import task_card
 
@@ -67,7 +69,7 @@ def main() -> None:
     parser.add_argument("--only", choices=(OURS, *OPPONENTS), help=argparse.SUPPRESS)  # one, in this process
     parser.add_argument("--round", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    settings = settings_of(resolve_system(asked.system))
+    settings = _comparable(asked.system)
     train, machine = settings.train, settings.machine
     settings = replace(
         settings, train=replace(train, accumulation=asked.accumulation), machine=replace(machine, compile="on")
@@ -79,6 +81,17 @@ def main() -> None:
     everyone = (OURS, *(OPPONENTS if settings.train.method == "lora" else [TRAINER]))  # the paper has adapters
     found = interleaved({name: partial(_together, name, asked) for name in everyone}, asked.rounds)
     _write(asked, settings, dataset, found)
+
+
+def _comparable(system: str) -> TaggerSettings:
+    """Its settings. Raises CardError for a system that the others would not train as well."""
+    found: Any = settings_of(resolve_system(system))
+    if not isinstance(found, TaggerSettings) or "1" in found.unmask or found.train.method == "head":
+        raise CardError(
+            f"--system {system}: only an encoder that is trained whole, or a decoder with adapters whose mask is left "
+            "as it is, can be compared, such as minilm and smollm2-unmask-0000."
+        )
+    return found
 
 
 def _measured(name: str, settings: TaggerSettings, dataset: Dataset, updates: int, number: int) -> Found:
@@ -138,7 +151,7 @@ def _write(
     text = (
         f"`{asked.system}`, {what}, {where}: updates of {size} sentences of `{asked.task}` "
         f"of {facts.subwords:.0f} subwords on average, the others' in batches of {settings.train.batch}. Subwords a "
-        "second, without padding, and sentences a second at inference (ours sorts them and merges the adapters; the "
+        "second, without padding, and sentences a second at inference (ours sorts them and merges adapters; the "
         f"others take batches of 16 as they come): medians of {asked.rounds} interleaved rounds, with range and median "
         f"of the rounds' ratios of ours to each; the peak of memory is that of a process in training. An update needs "
         f"{flops / 1e9:.2f} GFLOP a subword. The share is of `square`, the TFLOP/s of large square bf16 products "

@@ -21,6 +21,8 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     [
         (["training", "--task", "nope"], "Unknown task 'nope'"),
         (["training", "--task", "wnut17"], "--data"),
+        (["training", "--system", "gazetteer"], "can be compared"),
+        (["training", "--system", "smollm2-unmask-0011"], "can be compared"),
         (["quality", "--seeds", "0"], "--seeds"),
         (["quality", "--kept", "/no/such/folder/kept"], "/no/such/folder/kept cannot be written"),
         (["start", "--rounds", "0"], "'0' is no whole number of at least 1"),

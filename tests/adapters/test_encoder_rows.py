@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 import torch
 from harness.adapters.attention import GROUPED
+from harness.adapters.classifier import TokenClassifier
 from harness.adapters.device import device_of
 from harness.adapters.encoder_rows import read, reads_rows
 from harness.adapters.lowrank import with_lora
 from harness.adapters.settings import Lora
+from harness.adapters.subwords import Batch
 from transformers import (
     AutoModel,
     BertConfig,
+    BertModel,
     CamembertConfig,
     DebertaV2Config,
     ElectraConfig,
@@ -89,6 +92,31 @@ def test_it_holds_with_adapters() -> None:
             parameter.data = torch.randn(parameter.shape, device=DEVICE) * 0.2
     assert reads_rows(model)
     torch.testing.assert_close(in_rows(model), padded(model), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa", GROUPED])
+@pytest.mark.parametrize("config", [MODERN, *OTHERS], ids=lambda config: config.model_type)
+def test_weights_of_16_bits_are_read_too(config: Any, attention: str) -> None:
+    model = built(config, attention).bfloat16()
+    ours, theirs = in_rows(model).float(), padded(model).float()
+    assert (ours - theirs).norm() < 0.03 * theirs.norm()
+
+
+def test_a_classifier_of_an_encoder_reads_rows() -> None:
+    classifier = TokenClassifier(built(BertConfig(**SIZES), GROUPED), 32, 3, "first", 0.0)
+    shapes: list[tuple[int, ...]] = []
+    classifier.backbone.embeddings.register_forward_hook(lambda module, args, output: shapes.append(output.shape[:2]))
+    words = torch.arange(6, device=DEVICE)
+    classifier.to(DEVICE)(Batch(IDS_BL, REAL_BL.long(), words, torch.zeros_like(words), torch.ones_like(words)))
+    assert [rows * length < 6 * 13 for rows, length in shapes] == [True]
+
+
+class OfOthers(BertModel):
+    """A model by code that does not come with transformers, as `trust_remote_code` loads."""
+
+
+def test_a_model_by_other_code_is_padded() -> None:
+    assert not reads_rows(OfOthers(BertConfig(**SIZES)))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -161,7 +161,7 @@ def test_with_dropout_every_adapter_reads_what_is_kept_for_it(monkeypatch: pytes
         draw = torch.Generator().manual_seed(like.shape[0] * like.shape[2])
         return (torch.rand(like.shape[0], 1, like.shape[2], generator=draw) >= share).to(DEVICE).expand(like.shape)
 
-    monkeypatch.setattr("harness.adapters.llama_block.kept", kept)
+    monkeypatch.setattr("harness.adapters.joined_products.kept", kept)
     theirs = adapted(LlamaConfig(**SIZES), Lora(r=4, alpha=12, dropout=0.3, targets=targets))
     ours = joined(theirs)
     for block in blocks(theirs):
@@ -187,7 +187,7 @@ def test_deep_products_are_summed_from_pieces_where_threads_share_them(
     monkeypatch: pytest.MonkeyPatch, threads: int, deepest: set[int]
 ) -> None:
     theirs = adapted(LlamaConfig(**SIZES), Lora(r=4, alpha=8, dropout=0.0))
-    monkeypatch.setattr("harness.adapters.llama_block._DEEPEST", 7)
+    monkeypatch.setattr("harness.adapters.joined_products._DEEPEST", 7)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     assert {product.deepest for product in JoinedBlock(next(blocks(copy.deepcopy(theirs)))).joined()} == deepest
     assert_same_outputs_and_gradients(joined(theirs), theirs)
@@ -284,8 +284,32 @@ def test_a_block_with_anything_else_in_it_is_left_alone(config: Any, lora: Lora,
     assert not any(map(understood, blocks(adapted(config, lora, attention))))
 
 
+def nf4_model() -> Any:
+    return adapted(LlamaConfig(**PACKED_SIZES), None, nf4=True)
+
+
 def test_rows_that_do_not_hold_whole_blocks_of_4_bit_weights_are_left_alone() -> None:
+    assert all(map(understood, blocks(nf4_model())))
     assert not any(map(understood, blocks(adapted(LlamaConfig(**SIZES), None, nf4=True))))
+
+
+def test_4_bit_weights_beside_others_in_a_product_are_left_alone() -> None:
+    model = nf4_model()
+    for block in blocks(model):
+        block.self_attn.q_proj = torch.nn.Linear(64, 64, bias=False).requires_grad_(False)
+    assert not any(map(understood, blocks(model)))
+
+
+def test_weights_packed_from_another_dtype_than_is_computed_in_are_left_alone() -> None:
+    assert not any(map(understood, blocks(nf4_model().bfloat16())))
+
+
+def test_4_bit_weights_stored_otherwise_than_in_bytes_are_left_alone() -> None:
+    model = nf4_model()
+    for block in blocks(model):
+        weight = block.mlp.down_proj.weight
+        weight.data = weight.data.flatten().view(torch.bfloat16)[:, None]
+    assert not any(map(understood, blocks(model)))
 
 
 @pytest.mark.parametrize(("act", "attention"), [("silu", "grouped"), ("gelu", "sdpa")])

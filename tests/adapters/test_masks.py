@@ -19,6 +19,7 @@ from transformers import (
     GPT2Config,
     LlamaConfig,
     MistralConfig,
+    ModernBertConfig,
     Qwen3Config,
 )
 
@@ -199,6 +200,7 @@ def refusals() -> Iterator[tuple[str, Any, str]]:
     yield "11111", AutoModel.from_config(CONFIGS["llama"]), "only 4 blocks"
     yield "01", AutoModel.from_config(GPT2Config(vocab_size=9, n_embd=8, n_layer=2, n_head=2)), "layers"
     yield "01", nn.Linear(2, 2), "layers"
+    yield "01", AutoModel.from_config(ModernBertConfig(**SMALL)), "no causal mask"
 
 
 @pytest.mark.parametrize(("bits", "model", "reason"), list(refusals()))

@@ -11,7 +11,7 @@ import torch
 from harness.adapters import joining, quicken
 from harness.adapters.attention import GROUPED
 from harness.adapters.checkpoint import trained_state
-from harness.adapters.llama_block import Joined
+from harness.adapters.joined_products import Joined
 from harness.adapters.lowrank import with_lora
 from harness.adapters.pretrained import blocks
 from harness.adapters.settings import Lora, Machine
@@ -69,6 +69,22 @@ def test_one_compilation_serves_all_blocks_and_batches(share: float) -> None:
         model(input_ids=ids_BL, attention_mask=mask_BL, use_cache=False).last_hidden_state.sum().backward()
         compiled.append(counters["stats"]["unique_graphs"])
     assert compiled == [before + 1] * 5
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch asks for it itself
+def test_blocks_with_adapters_and_without_are_compiled_once_each() -> None:
+    torch._dynamo.reset()
+    model = with_lora(model_of(attention=GROUPED), Lora(r=4, dropout=0.0, targets=r".*layers\.[12]\..*q_proj")).train()
+    quicken.quicken(model, replace(Machine(), compile="on"), quicken.Work(10**4, 40))
+    before, compiled = counters["stats"]["unique_graphs"], []
+    for rows, length in ((6, 9), (3, 30), (16, 5)):
+        ids_BL = torch.randint(0, 60, (rows, length))
+        model(
+            input_ids=ids_BL, attention_mask=torch.ones_like(ids_BL), use_cache=False
+        ).last_hidden_state.sum().backward()
+        compiled.append(counters["stats"]["unique_graphs"] - before)
+    assert compiled[0] == compiled[1] == compiled[2] <= 3
 
 
 @pytest.mark.real
