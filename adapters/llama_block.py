@@ -79,11 +79,11 @@ def joinable(block: nn.Module) -> bool:
     mlp: Any = block.mlp
     groups = [[attention.q_proj, attention.k_proj, attention.v_proj], [attention.o_proj]]
     groups += [[mlp.gate_proj, mlp.up_proj], [mlp.down_proj]]
-    computed = block.input_layernorm.weight.dtype
+    norm: Any = block.input_layernorm
     return (
         not attention.attention_dropout
         and attention.config.hidden_act == "silu"
-        and all(_is_simple(projection, computed) for group in groups for projection in group)
+        and all(_is_simple(projection, norm.weight.dtype) for group in groups for projection in group)
         and all(len({is_packed(plain(projection)) for projection in group}) == 1 for group in groups)
     )
 
