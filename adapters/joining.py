@@ -103,7 +103,7 @@ def joining_of(backbone: PreTrainedModel) -> Joining | None:
 
 @contextmanager
 def predicting(model: nn.Module) -> Iterator[bool]:
-    """Inside, a model is quick to predict: adapters are part of the weights, but of packed ones; blocks that are
+    """Inside, a model is quick to predict: adapters are part of the weights, except packed ones; blocks that are
     understood are joined.
 
     Yields whether its blocks do without padding. Afterwards all weights are what they were, to the last bit.

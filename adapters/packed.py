@@ -21,8 +21,6 @@ def unpacked(
     `before` is what the weights are multiplied with. Were it not among the arguments, compiled code would take what it
     unpacked on the way forward for the way back as well, and so keep all weights of a model.
     """
-    import bitsandbytes  # noqa: F401  which brings the operator
-
     size = outputs * inputs // absmax.numel()
     found: torch.Tensor = torch.ops.bitsandbytes.dequantize_4bit(
         packed, absmax, size, "nf4", (outputs, inputs), before.dtype

@@ -136,15 +136,9 @@ def _together(name: str, asked: argparse.Namespace, number: int) -> Found:
     )
 
 
-def _write(
-    asked: argparse.Namespace, settings: TaggerSettings, dataset: Dataset, found: dict[str, list[Found]]
-) -> None:
-    contender, encoder = contender_of(OURS, settings, dataset, SEED)
-    facts = Facts(contender.model, windows_of(encoder, dataset, "train"))
-    size = settings.train.batch * settings.train.accumulation
-    flops = facts.flops()
-    own = median(one.own for one in found[OURS])
-    own_share = median(one.trained * flops / one.own for one in found[OURS]) if own else 0.0
+def _text(asked: argparse.Namespace, settings: TaggerSettings, facts: Facts, ours: Sequence[Found]) -> str:
+    """What was measured, and how."""
+    size, flops = settings.train.batch * settings.train.accumulation, facts.flops()
     lora = f"LoRA r {settings.lora.r}, {settings.lora.targets}"
     what = lora if settings.train.method == "lora" else "all weights trained"
     where = f"{len(usable_cores())} processes at once, each on one core" if asked.side_by_side else "one process"
@@ -157,11 +151,23 @@ def _write(
         f"{flops / 1e9:.2f} GFLOP a subword. The share is of `square`, the TFLOP/s of large square bf16 products "
         "in the same processes right after training."
     )
-    if own:
-        text += (
-            " Those of the model's own matrices with the rows of an update, one after another and nothing else, reach "
-            f"{own / 1e12:.2f} in ours then, of which its training is {own_share:.0%}."
-        )
+    own = median(one.own for one in ours)
+    if not own:
+        return text
+    share = median(one.trained * flops / one.own for one in ours)
+    return (
+        f"{text} Those of the model's own matrices with the rows of an update, one after another and nothing else, "
+        f"reach {own / 1e12:.2f} in ours then, of which its training is {share:.0%}."
+    )
+
+
+def _write(
+    asked: argparse.Namespace, settings: TaggerSettings, dataset: Dataset, found: dict[str, list[Found]]
+) -> None:
+    contender, encoder = contender_of(OURS, settings, dataset, SEED)
+    facts = Facts(contender.model, windows_of(encoder, dataset, "train"))
+    size = settings.train.batch * settings.train.accumulation
+    flops = facts.flops()
     rows = []
     for name, each in found.items():
         trained, ours_trained = ([one.trained for one in some] for some in (each, found[OURS]))
@@ -177,7 +183,13 @@ def _write(
     how = "side by side" if asked.side_by_side else "alone"
     title = f"{asked.system} on {asked.task}: updates of {size}, {how}"
     which = "" if asked.system == _SYSTEM else f"-{asked.system}"
-    write(f"training{which}-{asked.task}-{size}-{how.replace(' ', '-')}", title, text, head, rows)
+    write(
+        f"training{which}-{asked.task}-{size}-{how.replace(' ', '-')}",
+        title,
+        _text(asked, settings, facts, found[OURS]),
+        head,
+        rows,
+    )
 
 
 def _cells(rates: Sequence[float], ours: Sequence[float]) -> list[str]:
