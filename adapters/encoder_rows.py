@@ -13,8 +13,9 @@ from harness.adapters.packing import Places
 from harness.adapters.pretrained import backbone_of
 from torch import nn
 
-_FROM_0 = ("bert", "electra", "modernbert")  # where a sentence's positions begin
+_FROM_0 = ("bert", "electra", "distilbert", "modernbert", "deberta", "deberta-v2")  # where a sentence's positions begin
 _BEHIND_PADDING = ("roberta", "xlm-roberta", "camembert")
+_OF_PARTS = ("deberta", "deberta-v2")  # which take no mask of this kind as wholes
 _ADDED = (GROUPED, "eager")  # attention that adds a mask to scores; SDPA takes what may be seen
 
 
@@ -23,7 +24,8 @@ def reads_rows(model: nn.Module) -> bool:
     backbone = backbone_of(model)
     config, is_own = backbone.config, type(backbone).__module__.startswith("transformers.")
     is_known = config.model_type in (*_FROM_0, *_BEHIND_PADDING) and not getattr(config, "is_decoder", False)
-    return is_own and is_known and config._attn_implementation in (*_ADDED, "sdpa")
+    sees_neighbors = getattr(config, "conv_kernel_size", 0) > 0  # of other sentences too, as the largest DeBERTas do
+    return is_own and is_known and not sees_neighbors and config._attn_implementation in (*_ADDED, "sdpa")
 
 
 def read(model: nn.Module, ids_BL: torch.Tensor, mask_BL: torch.Tensor) -> torch.Tensor:
@@ -32,14 +34,15 @@ def read(model: nn.Module, ids_BL: torch.Tensor, mask_BL: torch.Tensor) -> torch
     config: Any = backbone.config
     places = Places.of(mask_BL)
     sentence_RL, position_RL = places.in_rows()
-    is_one_R1LL = (sentence_RL[:, :, None] == sentence_RL[:, None, :])[:, None]  # what is empty sees what is empty
+    is_one_RLL = sentence_RL[:, :, None] == sentence_RL[:, None, :]  # what is empty sees what is empty
     first = config.pad_token_id + 1 if config.model_type in _BEHIND_PADDING else 0
-    hidden_RLD = model(
-        input_ids=ids_BL[sentence_RL.clamp(min=0), position_RL],
-        attention_mask=_masks(config, is_one_R1LL, backbone.dtype),
-        position_ids=position_RL + first,
-    ).last_hidden_state
-    return places.from_rows(hidden_RLD)
+    given = {"input_ids": ids_BL[sentence_RL.clamp(min=0), position_RL], "position_ids": position_RL + first}
+    if config.model_type in _OF_PARTS:
+        embedded_RLD = backbone.embeddings(**given, mask=torch.ones_like(position_RL))
+        found = backbone.encoder(embedded_RLD, is_one_RLL, output_hidden_states=False)
+    else:
+        found = model(**given, attention_mask=_masks(config, is_one_RLL[:, None], backbone.dtype))
+    return places.from_rows(found.last_hidden_state)
 
 
 def _masks(config: Any, is_one_R1LL: torch.Tensor, dtype: torch.dtype) -> Any:

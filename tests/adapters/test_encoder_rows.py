@@ -18,7 +18,9 @@ from transformers import (
     BertConfig,
     BertModel,
     CamembertConfig,
+    DebertaConfig,
     DebertaV2Config,
+    DistilBertConfig,
     ElectraConfig,
     LlamaConfig,
     ModernBertConfig,
@@ -56,11 +58,20 @@ def padded(model: Any) -> torch.Tensor:
 
 
 MODERN = ModernBertConfig(**SIZES, local_attention=6, global_attn_every_n_layers=2, pad_token_id=0)
-OTHERS = [kind(**SIZES) for kind in (BertConfig, ElectraConfig, RobertaConfig, XLMRobertaConfig, CamembertConfig)]
+DISTILLED = DistilBertConfig(vocab_size=60, dim=32, hidden_dim=48, n_layers=3, n_heads=4, max_position_embeddings=40)
+KINDS = (BertConfig, ElectraConfig, RobertaConfig, XLMRobertaConfig, CamembertConfig)
+CONFIGS = [MODERN, DISTILLED, *(kind(**SIZES) for kind in KINDS)]
+RELATIVE: dict[str, Any] = {**SIZES, "relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
+NEW_DEBERTA: dict[str, Any] = {
+    **RELATIVE, "position_biased_input": False, "position_buckets": 4, "share_att_key": True, "norm_rel_ebd": "layer_norm"
+}  # fmt: skip
+DEBERTAS = [DebertaConfig(**RELATIVE), DebertaV2Config(**RELATIVE), DebertaV2Config(**NEW_DEBERTA)]
+CASES = [(config, attention) for config in CONFIGS for attention in ("eager", "sdpa", GROUPED)]
+CASES += [(config, "eager") for config in DEBERTAS]
+NAMES = [f"{config.model_type}-{attention}-{number}" for number, (config, attention) in enumerate(CASES)]
 
 
-@pytest.mark.parametrize("attention", ["eager", "sdpa", GROUPED])
-@pytest.mark.parametrize("config", [MODERN, *OTHERS], ids=lambda config: config.model_type)
+@pytest.mark.parametrize(("config", "attention"), CASES, ids=NAMES)
 def test_outputs_and_gradients_are_those_of_sentences_with_padding(config: Any, attention: str) -> None:
     model = built(config, attention)
     assert reads_rows(model)
@@ -94,8 +105,7 @@ def test_it_holds_with_adapters() -> None:
     torch.testing.assert_close(in_rows(model), padded(model), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("attention", ["eager", "sdpa", GROUPED])
-@pytest.mark.parametrize("config", [MODERN, *OTHERS], ids=lambda config: config.model_type)
+@pytest.mark.parametrize(("config", "attention"), CASES, ids=NAMES)
 def test_weights_of_16_bits_are_read_too(config: Any, attention: str) -> None:
     model = built(config, attention).bfloat16()
     ours, theirs = in_rows(model).float(), padded(model).float()
@@ -131,7 +141,7 @@ def test_what_is_empty_in_rows_makes_no_number_undefined(attention: str, dtype: 
 @pytest.mark.parametrize(
     ("config", "attention"),
     [
-        (DebertaV2Config(**SIZES), "eager"),
+        (DebertaV2Config(**NEW_DEBERTA, conv_kernel_size=3), "eager"),
         (LlamaConfig(**SIZES), "sdpa"),
         (BertConfig(**SIZES, is_decoder=True), "sdpa"),
         (BertConfig(**SIZES), "flex_attention"),
