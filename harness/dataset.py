@@ -79,6 +79,13 @@ def load_dataset(card: TaskCard, data: Path | None = None, limit: int | None = N
     return Dataset(card, card.labels or {label: label for label in found}, splits, as_read, limit)
 
 
+def refuse_unread(data: Path | None, cards: Sequence[TaskCard]) -> None:
+    """Raise CardError for a folder of data that none of the tasks reads, since all of them make or fetch their own."""
+    if data and not any(card.files for card in cards):
+        names = ", ".join(dict.fromkeys(repr(card.name) for card in cards))
+        raise CardError(f"--data {data} would not be read: the card of {names} names no files. Leave --data out.")
+
+
 def _read(card: TaskCard, data: Path | None) -> dict[str, Reading]:
     """Every split that is not held out: from files, or from the hub where the card names a data set there."""
     wanted = [split for split in SPLITS if split not in card.holdout or split in card.files]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.dataset import Dataset
+from harness.dataset import Dataset, refuse_unread
 from harness.decode import policy_of
 from harness.errors import CardError, MissingData, MissingModel
 from harness.job import Job, dataset_of, forget_datasets
@@ -80,12 +80,19 @@ def jobs_of(requests: Sequence[Request], place: Place) -> list[Job]:
     """
     forget_datasets()
     needed = [_Needed(request) for request in requests]
+    refuse_unread(place.data, [card for one in needed for card in one.cards])
     _refuse_missing(needed, place)
     found: dict[RunKey, Job] = {}
     for job in (job for one in needed for job in one.jobs(place)):
         first = found.setdefault(job.key, job)
         found[job.key] = replace(first, keep_weights=first.keep_weights or job.keep_weights)
     return list(found.values())
+
+
+def without_chance(requests: Sequence[Request]) -> list[str]:
+    """The systems that are asked for other seeds than the first, though every seed gives the same of them."""
+    asked = [one for one in map(_Needed, requests) if one.seeds != [FIRST_SEED]]
+    return list(dict.fromkeys(system.name for one in asked for system in one.systems if not _is_seeded(system)))
 
 
 def seeds_of(text: str) -> list[int]:
@@ -122,7 +129,7 @@ class _Needed:
                 yield from self._seeded(card, dataset, system, place)
 
     def _seeded(self, card: TaskCard, dataset: Dataset, system: ResolvedSystem, place: Place) -> Iterator[Job]:
-        seeds = self.seeds if adapter_class(system.card).seeded(settings_of(system)) else [FIRST_SEED]
+        seeds = self.seeds if _is_seeded(system) else [FIRST_SEED]
         plan = RunPlan(dataset, system, seeds[0], self.policy)
         if place.here:
             plan.check()
@@ -143,6 +150,11 @@ class _Needed:
                 self.request.on_tasks,
                 root,
             )
+
+
+def _is_seeded(system: ResolvedSystem) -> bool:
+    seeded: bool = adapter_class(system.card).seeded(settings_of(system))
+    return seeded
 
 
 def _refuse_missing(needed: Sequence[_Needed], place: Place) -> None:

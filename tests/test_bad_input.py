@@ -145,6 +145,11 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "a seed for a number of seeds": ("run -s gazetteer -t lookright --seeds 121", ["121,"]),
     "missing data": ("run -s gazetteer -t ner", ["eng.train", "clips.uantwerpen.be", "NIST", "--data"]),
     "missing data folder": ("run -s gazetteer -t tsa-md --data nowhere", ["--data nowhere is no folder"]),
+    "data that nothing reads": (
+        "run -s gazetteer -t lookright --data .",
+        ["--data .", "'lookright'", "Leave --data out"],
+    ),
+    "data that nothing reads, checked": ("check -t lookright --data nowhere", ["--data nowhere", "Leave --data out"]),
     "missing weights": ("run -s roberta-base -t lookright", ["FacebookAI/roberta-base", "model.path"]),
     "missing data and weights": (
         "run -s llama2-unmask-0011 -t absa",

@@ -81,6 +81,12 @@ def grid(tiny_decoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
+def test_seeds_that_change_nothing_are_said_to(tmp_path: Path) -> None:
+    command = ["run", "-s", "gazetteer", "-t", "lookright", "--limit", "20", "--runs", str(tmp_path)]
+    assert "gazetteer: every seed gives the same" in _process(*command, "--seeds", "2").stderr
+    assert "every seed" not in _process(*command).stderr
+
+
 def _process(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, check=True)
 

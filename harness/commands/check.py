@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.commands.quiet import quiet_libraries
 from harness.commands.tables import columns
-from harness.dataset import Dataset, Split, load_dataset
+from harness.dataset import Dataset, Split, load_dataset, refuse_unread
 from harness.errors import CardError, MissingModel
 from harness.settings import parse_overrides
 from harness.system import adapter_class, refuse_unused, resolve_system, settings_of, system_names
@@ -30,9 +30,10 @@ def check_all(
     on_tasks = {key: value for key, value in overrides.items() if is_task_key(key)}
     on_systems = {key: value for key, value in overrides.items() if key not in on_tasks}
     found: dict[str, Any] = {"tasks": {}, "systems": {}}
-    for name in (name for pattern in tasks for name in task_names(pattern)):
-        dataset = load_dataset(task_card(name, on_tasks), data)
-        found["tasks"][dataset.card.name] = _task(dataset)
+    cards = [task_card(name, on_tasks) for pattern in tasks for name in task_names(pattern)]
+    refuse_unread(data, cards)
+    for card in cards:
+        found["tasks"][card.name] = _task(load_dataset(card, data))
     resolved = [resolve_system(name, "", on_systems) for pattern in systems for name in system_names(pattern)]
     refuse_unused(on_systems, "", resolved)
     lacks = []

@@ -17,7 +17,7 @@ from harness.commands.quiet import quiet_libraries, wait_briefly
 from harness.commands.tables import print_table
 from harness.errors import UserError
 from harness.executors import executor_of
-from harness.grid import Place, Request, jobs_of
+from harness.grid import FIRST_SEED, Place, Request, jobs_of, without_chance
 from harness.job import Job, Outcome, Started
 from harness.progress import Progress
 from harness.store import WEIGHTS, RunKey, Store, read_record
@@ -41,6 +41,8 @@ def run_grid(requests: Sequence[Request], options: RunOptions) -> int:
     wait_briefly()
     executor = executor_of(options.on, options.jobs)
     jobs = jobs_of(requests, Place(options.data, options.runs, here=options.on == "local"))
+    for name in without_chance(requests):
+        _say(f"{name}: every seed gives the same; the one run that stands for all has seed {FIRST_SEED}.")
     store = Store(options.runs)
     grid = _Grid(jobs, store)
     with _ended_as_interrupted(), grid.progress:
