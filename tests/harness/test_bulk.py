@@ -87,7 +87,7 @@ LINES = (
 
 @pytest.mark.parametrize("piece", [1, 2**20])
 @given(lines=st.lists(st.sampled_from(LINES), min_size=1, max_size=8), end=st.booleans())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_files_of_any_lines_score_alike_or_are_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int, lines: list[str], end: bool
 ) -> None:

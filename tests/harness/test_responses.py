@@ -94,7 +94,7 @@ def gold(draw: st.DrawFn) -> tuple[Sentence, tuple[Span, ...]]:
 
 
 @given(gold(), st.sampled_from(FORMATS))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 def test_any_words_survive_any_format(case: tuple[Sentence, tuple[Span, ...]], format: Format) -> None:
     made, spans = case
     found = decode(Text(write(spans, made, names_of(LABELS), format), format), made, LABELS)
@@ -251,7 +251,7 @@ def test_thirty_thousand_mutated_responses_a_format(format: Format) -> None:
 
 
 @given(st.text(), st.sampled_from(FORMATS))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_any_text_at_all(response: str, format: Format) -> None:
     check_response(response, format)
 
@@ -262,7 +262,7 @@ def test_any_text_at_all(response: str, format: Format) -> None:
         lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["text", "label", "occurrence", "x"]), inner),
     )
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_any_json_at_all(value: object) -> None:
     check_response(json.dumps(value), Format.JSON)
 

@@ -89,7 +89,7 @@ def test_bio_is_what_most_call_iob2() -> None:
 PAIRS = st.lists(st.tuples(st.sampled_from(IOB2_TAGS), st.sampled_from(IOB2_TAGS)), min_size=1, max_size=8)
 
 
-@settings(max_examples=10_000, deadline=None)
+@settings(max_examples=10_000)
 @given(corpus=st.lists(PAIRS, min_size=1, max_size=3))
 def test_the_headline_is_seqevals_strict_iob2_to_the_last_digit(corpus: list[list[tuple[str, str]]]) -> None:
     gold = [[g for g, _ in pairs] for pairs in corpus]
@@ -105,7 +105,7 @@ def test_the_headline_is_seqevals_strict_iob2_to_the_last_digit(corpus: list[lis
 
 
 @pytest.mark.parametrize(("scheme", "theirs"), [(Scheme.BIOES, IOBES), (Scheme.BILOU, BILOU)])
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(data=st.data())
 def test_closed_schemes_are_read_strictly_as_seqeval_reads_them(
     scheme: Scheme, theirs: type, data: st.DataObject
@@ -115,7 +115,7 @@ def test_closed_schemes_are_read_strictly_as_seqeval_reads_them(
     assert list(decode_tags(tags, scheme).spans) == expected
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(tags=st.lists(st.sampled_from(tags_of(LABELS[:2])), min_size=1, max_size=10))
 def test_the_conlleval_policy_reads_as_conlleval(tags: list[str]) -> None:
     expected = [Span(start, end + 1, label) for label, start, end in get_entities(tags)]
