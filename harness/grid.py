@@ -91,8 +91,8 @@ def jobs_of(requests: Sequence[Request], place: Place) -> list[Job]:
 
 def without_chance(requests: Sequence[Request]) -> list[str]:
     """The systems that are asked for other seeds than the first, though every seed gives the same of them."""
-    asked = [one for one in map(_Needed, requests) if one.seeds != [FIRST_SEED]]
-    return list(dict.fromkeys(system.name for one in asked for system in one.systems if not _is_seeded(system)))
+    asked = [request for request in requests if seeds_of(request.seeds or "1") != [FIRST_SEED]]
+    return list(dict.fromkeys(system.name for one in asked for system in one.resolved() if not _is_seeded(system)))
 
 
 def seeds_of(text: str) -> list[int]:
@@ -153,8 +153,7 @@ class _Needed:
 
 
 def _is_seeded(system: ResolvedSystem) -> bool:
-    seeded: bool = adapter_class(system.card).seeded(settings_of(system))
-    return seeded
+    return bool(adapter_class(system.card).seeded(settings_of(system)))
 
 
 def _refuse_missing(needed: Sequence[_Needed], place: Place) -> None:

@@ -84,7 +84,7 @@ def test_blocks_with_adapters_and_without_are_compiled_once_each() -> None:
             input_ids=ids_BL, attention_mask=torch.ones_like(ids_BL), use_cache=False
         ).last_hidden_state.sum().backward()
         compiled.append(counters["stats"]["unique_graphs"] - before)
-    assert compiled[0] == compiled[1] == compiled[2] <= 3
+    assert 1 < compiled[0] == compiled[1] == compiled[2] <= 3
 
 
 @pytest.mark.real
