@@ -51,12 +51,11 @@ class Training:
 
 
 def save(folder: Path, training: Training, at: Position, best: Best | None) -> None:
-    """Write checkpoint `at.update` into `folder`, then drop the older ones."""
+    """Write a checkpoint into `folder`, then drop the older ones. No two positions have one name."""
     optimizer = training.optimizer
-    target = folder / f"checkpoint-{at.update:08d}"
+    target = folder / f"checkpoint-{at.update:08d}-{at.epoch:04d}"
     aside = folder / f".{target.name}"
-    for leftover in (aside, target):
-        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     # as torch has it: bitsandbytes' own puts its tensors a level deeper, and reads them here as well
     tensors, numbers = _flat(torch.optim.Optimizer.state_dict(optimizer)["state"])

@@ -20,7 +20,7 @@ class ReadRows(nn.Module):
     """What training makes of an embedding, up to rounding: the rows `read_V` learn, the others decay.
 
     `weight`, as models expect an embedding to have, are those that learn, [R, D]. All others are decayed by one number,
-    which has no gradient either.
+    whose gradient is zero: padding, which may stand for a word, does not learn either.
     """
 
     place_V: torch.Tensor
@@ -32,6 +32,7 @@ class ReadRows(nn.Module):
         self.register_buffer("place_V", torch.where(read_V, read_V.cumsum(0) - 1, -1), persistent=False)
         self.weight = nn.Parameter(table_VD.detach()[read_V])
         self.decayed = nn.Parameter(table_VD.new_ones(1, 1))  # a matrix, as the optimizer decays no vectors
+        self.decayed.register_hook(torch.zeros_like)  # type: ignore[no-untyped-call]
 
     def forward(self, ids_BL: torch.Tensor) -> torch.Tensor:
         """Shape [B, L, D]."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 from harness.adapters import embedded
 from harness.adapters.settings import Model
 
-from harness.errors import MissingModel, UserError
+from harness.errors import MissingModel, StoreError, UserError
+from harness.files import write_whole
 
 EMBEDDED_PREFIX = "embedded:"
-_SAMPLE = 1 << 20  # bytes
-_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "merges.txt", "vocab*")
+_LARGE = 1 << 24  # bytes of a file whose digest is kept
+_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "vocab*")
 
 
 def missing(model: Model) -> str:
@@ -39,18 +41,17 @@ def folder_of(model: Model) -> Path:
         return embedded.folder_of(model.path.removeprefix(EMBEDDED_PREFIX))
     if _is_folder(model.path):
         return _checked(Path(model.path))
-    return _checked(_fetch(model, _FILES))
+    return _checked(_fetch(model, (*_FILES, "*.py") if model.trust_remote_code else _FILES))
 
 
 def config_of(model: Model) -> dict[str, Any]:
     """The model's config.json."""
-    content: dict[str, Any] = json.loads((folder_of(model) / "config.json").read_text(encoding="utf-8"))
-    return content
+    return _config(folder_of(model))
 
 
 @cache
 def fingerprint(model: Model) -> str:
-    """A digest of the weights and of what stands beside them; of large files, of their size and of samples."""
+    """A digest of the weights and of what stands beside them."""
     if model.path.startswith(EMBEDDED_PREFIX):
         source = embedded.source_of(model.path.removeprefix(EMBEDDED_PREFIX))
     else:
@@ -58,16 +59,27 @@ def fingerprint(model: Model) -> str:
     files = [source] if source.is_file() else sorted(path for path in source.iterdir() if _counts(path))
     digest = hashlib.sha256()
     for path in files:
-        digest.update(f"{path.name}:{path.stat().st_size}:".encode())
-        with path.open("rb") as stream:
-            for at in range(0, path.stat().st_size, max(_SAMPLE, path.stat().st_size // 16)):
-                stream.seek(at)
-                digest.update(stream.read(_SAMPLE))
+        digest.update(f"{path.name}:{_digest(path)}\n".encode())
     return digest.hexdigest()
 
 
 def _counts(path: Path) -> bool:
-    return path.is_file() and path.suffix in (".safetensors", ".json", ".txt", ".model", ".py")
+    return path.is_file() and path.suffix in (".safetensors", ".json", ".txt", ".model", ".jinja", ".py")
+
+
+def _digest(path: Path) -> str:
+    """Of a file's content; kept in the cache for large files, which take seconds, until they are another's."""
+    about = path.stat()
+    name = hashlib.sha256(f"{path.resolve()}:{about.st_size}:{about.st_mtime_ns}".encode()).hexdigest()
+    kept = embedded.cache_folder() / "digests" / name
+    if kept.exists():
+        return kept.read_text(encoding="utf-8")
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if about.st_size >= _LARGE:
+        with suppress(StoreError):  # a cache that cannot be written costs time
+            write_whole(kept, digest)
+    return digest
 
 
 def is_local(model: Model) -> bool:
@@ -77,13 +89,32 @@ def is_local(model: Model) -> bool:
 
 def parameters(folder: Path) -> int:
     """How many parameters the weights in a folder have, read off the files' headers."""
-    from safetensors import safe_open
+    return sum(map(_size, folder.glob("*.safetensors")))
 
-    total = 0
-    for path in folder.glob("*.safetensors"):
+
+def _size(path: Path) -> int:
+    """How many numbers a file of weights holds, by its header. Raises MissingModel for what is no such file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
         with safe_open(path, framework="np") as tensors:
-            total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
-    return total
+            return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise MissingModel(
+            f"{path} is not a whole safetensors file ({error}). A few lines of text there are a pointer of git-lfs: "
+            "`git lfs pull` gets the file."
+        ) from error
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise MissingModel(f"{path} is not a whole JSON file ({error}); copy the model's files anew.") from error
+    if not isinstance(content, dict):
+        raise MissingModel(f"{path} is not a JSON object; it must be as save_pretrained writes it.")
+    return content
 
 
 def _is_folder(path: str) -> bool:
@@ -103,6 +134,8 @@ def _checked(folder: Path) -> Path:
             f"The model folder {folder} has no *.safetensors file. Weights in pickle files (.bin, .pt) are never "
             "loaded, since they can run code; convert them once with transformers' save_pretrained."
         )
+    _config(folder)
+    parameters(folder)
     return folder
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from harness.adapters.classifier import build_classifier, build_encoder
 from harness.adapters.device import device_of
-from harness.adapters.pretrained import blocks, elements
+from harness.adapters.embeddings import reading_only
+from harness.adapters.pretrained import backbone_of, blocks, elements
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.subwords import SubwordEncoder
 from harness.adapters.tagging import TaggedWindow, TagObjective, best_tags, tagged_windows
@@ -61,7 +62,8 @@ class Ours:
                 ended = time.perf_counter()
                 raise _Enough
 
-        with TemporaryDirectory() as folder:
+        ids = {subword for one in windows for subword in one.window.ids}
+        with TemporaryDirectory() as folder, reading_only(backbone_of(self.model), ids):
             context = replace(context_of(self.dataset, Path(folder), self.seed), log=log)
             train = replace(self.settings.train, min_updates=updates)
             objective = TagObjective(self.model, self.encoder)
@@ -119,9 +121,9 @@ class Facts:
         return 4 * frozen + 6 * trained + attention
 
     def own_rate(self, subwords: int) -> float:
-        """Operations a second of bf16 products of the model's own matrices with so many rows, forward and back."""
+        """Operations a second of products of the model's own matrices with so many rows, forward and back."""
         weights = self.matrices(False)
-        options: dict[str, Any] = {"dtype": torch.bfloat16, "device": weights[0].device}
+        options: dict[str, Any] = {"dtype": weights[0].dtype, "device": weights[0].device}
         sides = {side: torch.randn(subwords, side, **options) for weight in weights for side in weight.shape}
 
         def products() -> None:

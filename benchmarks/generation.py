@@ -16,9 +16,10 @@ from harness.adapters.generator import Generator
 from harness.adapters.prompts import Prompt
 from harness.adapters.weights import folder_of
 
-from benchmarks.tables import command, interleaved, parser_of, positive, rate_rows, write
+from benchmarks.tables import command, interleaved, parser_of, positive, rate_rows, refuse_short, write
 from harness.contracts import Context
-from harness.dataset import load_dataset
+from harness.dataset import Dataset, load_dataset
+from harness.spans import Sentence
 from harness.system import resolve_system, settings_of
 from harness.task import task_card
 
@@ -30,16 +31,20 @@ def main() -> None:
     """Measure and write the table."""
     parser = parser_of(__doc__)
     parser.add_argument("--prompts", type=positive, default=64, help="at once")
-    parser.add_argument("--tokens", type=int, default=48, help="that each is answered with")
+    parser.add_argument("--tokens", type=positive, default=48, help="that each is answered with")
     parser.add_argument("--rounds", type=positive, default=3, help="of every contender, in turns")
     asked = parser.parse_args()
+    dataset = load_dataset(task_card("lookright"))
+    sentences = [labeled.sentence for split in ("test", "train") for labeled in dataset.splits[split].sentences]
+    each = asked.prompts * (asked.rounds + 1)
+    refuse_short(each, len(sentences), "sentences")
     contenders = {"vllm": _backend("vllm")}
     contenders |= {f"transformers, batches of {size}": _backend("transformers", size) for size in BATCHES}
     for backend in contenders.values():
         backend.start()
     rows = []
     for system in SYSTEMS:
-        prompts = _prompts(system, asked.prompts * (asked.rounds + 1))
+        prompts = _prompts(system, dataset, sentences[:each])
         rates = _rates(contenders, prompts, Sampling(asked.tokens), asked.rounds)
         rows += [[system, *row] for row in rate_rows(rates, f"transformers, batches of {BATCHES[0]}")]
     text = (
@@ -66,15 +71,12 @@ def _rates(
     return interleaved({name: partial(rate, backend) for name, backend in contenders.items()}, rounds)
 
 
-def _prompts(system: str, count: int) -> list[Prompt]:
-    dataset = load_dataset(task_card("lookright"))
+def _prompts(system: str, dataset: Dataset, sentences: Sequence[Sentence]) -> list[Prompt]:
     settings = settings_of(resolve_system(system))
-    train = dataset.splits["train"].sentences
     with TemporaryDirectory() as folder:
         context = Context(dataset.labels, dataset.card.brief, 1, Path(folder), lambda row: None, lambda outputs: 0.0)
-        writer = Generator(settings, context).new_writer(train)
-    sentences = [labeled.sentence for labeled in (*dataset.splits["test"].sentences, *train)]
-    return [writer.write(sentence) for sentence in sentences[:count]]
+        writer = Generator(settings, context).new_writer(dataset.splits["train"].sentences)
+    return [writer.write(sentence) for sentence in sentences]
 
 
 def _backend(name: str, batch: int = 1) -> Backend:

@@ -19,7 +19,16 @@ from harness.adapters.passes import Room
 from harness.adapters.weights import folder_of
 from torch.nn import functional as F
 
-from benchmarks.tables import command, context_of, interleaved, parser_of, positive, rate_rows, write
+from benchmarks.tables import (
+    command,
+    context_of,
+    interleaved,
+    parser_of,
+    positive,
+    rate_rows,
+    refuse_short,
+    write,
+)
 from harness.dataset import load_dataset
 from harness.system import resolve_system, settings_of
 from harness.task import task_card
@@ -37,6 +46,7 @@ def main() -> None:
     asked = parser.parse_args()
     settings = settings_of(resolve_system("smollm2-it"))
     examples = _examples(settings, asked.task, asked.data)
+    refuse_short(asked.updates * asked.rounds * BATCH, len(examples), f"sentences of {asked.task}")
     prefix = common_prefix([example.prompt for example in examples])
     model = InstructModel(settings, folder_of(settings.model)).train()
     shared, apart = InstructObjective(model, prefix), InstructObjective(model, 0)

@@ -3,7 +3,8 @@
 python -m benchmarks.quality --task tsa-md --data DIR [--seeds 4] [--only NAME ...] [--kept FILE]
 
 As many trainings go on at once as there are cores, each on one of its own, as the runs of a grid do. FILE keeps what
-came of each, a line of JSON, so that a command goes on from there, and can add seeds.
+came of each, a line of JSON, so that a command goes on from there, and can add seeds; what was trained with other
+settings, weights or data, or on another processor, is not taken for it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,13 +27,15 @@ from harness.adapters.training import duration
 from scipy.stats import ttest_ind
 
 from benchmarks.contenders import OPPONENTS, OURS, windows_of
-from benchmarks.processes import begin_on, last_line
+from benchmarks.processes import last_line, running_on
 from benchmarks.tables import command, context_of, parser_of, write
 from harness.dataset import Dataset, load_dataset
-from harness.decode import decode_tags
+from harness.decode import Policy, decode_tags
 from harness.environment import peak_memory, processor, usable_cores
-from harness.errors import UserError
+from harness.errors import DataError, UserError
+from harness.files import lines_of
 from harness.grid import seeds_of
+from harness.record import identity_of
 from harness.schemes import tags_of
 from harness.scoring import row_of, score
 from harness.spans import Labeled
@@ -60,18 +63,20 @@ def main() -> None:
     parser.add_argument("--kept", type=Path, help="a file that keeps what came of each training")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # trains the first, in this process
     asked = parser.parse_args()
+    system, dataset = resolve_system("smollm2-unmask-0000"), load_dataset(task_card(asked.task), asked.data)
+    settings = settings_of(system)
     if asked.here:
-        settings = settings_of(resolve_system("smollm2-unmask-0000"))
-        found = train(asked.only[0], settings, load_dataset(task_card(asked.task), asked.data), asked.seeds[0])
-        print(json.dumps(asdict(found)))
+        print(json.dumps(asdict(train(asked.only[0], settings, dataset, asked.seeds[0]))))
         return
-    done = _kept(asked.kept, asked.task)
+    identity = identity_of(system, Tagger.fingerprint(settings), dataset, Policy.STRICT)
+    about = {"task": asked.task, "identity": identity, "processor": processor()}
+    done = _kept(asked.kept, about)
     jobs = [(name, seed) for seed in asked.seeds for name in asked.only if (name, seed) not in done]
     cores: SimpleQueue[int] = SimpleQueue()
     for core in usable_cores():
         cores.put(core)
     with ThreadPoolExecutor(len(usable_cores())) as pool:
-        for job, found in zip(jobs, pool.map(lambda job: _alone(*job, asked, cores), jobs), strict=True):
+        for job, found in zip(jobs, pool.map(lambda job: _alone(*job, about, asked, cores), jobs), strict=True):
             done[job] = found
     _write(asked.task, {name: [done[name, seed] for seed in asked.seeds] for name in asked.only})
 
@@ -100,33 +105,39 @@ def train(name: str, settings: TaggerSettings, dataset: Dataset, seed: int) -> F
     return Found(_f1(test, predicted), seconds / 60, peak_memory()["memory_mib"])
 
 
-def _kept(path: Path | None, task: str) -> dict[tuple[str, int], Found]:
-    """What came of the trainings on a task and this processor that a file has, by contender and seed."""
+def _kept(path: Path | None, about: Mapping[str, str]) -> dict[tuple[str, int], Found]:
+    """What came of the trainings that a file has of those that are asked `about`, by contender and seed."""
     if not path:
         return {}
     try:
         path.open("a").close()  # a file that cannot be written shows before hours of training
     except OSError as error:
         raise UserError(f"--kept {path} cannot be written ({error.strerror}); name another file.") from error
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return {
-        (row["name"], row["seed"]): Found(**row["found"])
-        for row in rows
-        if (row["task"], row["processor"]) == (task, processor())
-    }
+    done = {}
+    for number, line in lines_of(path.read_text(encoding="utf-8")):
+        if not line:
+            continue
+        try:
+            row = json.loads(line)
+            if about.items() <= row.items():
+                done[row["name"], row["seed"]] = Found(**row["found"])
+        except (ValueError, AttributeError, KeyError, TypeError) as error:
+            fix = "Delete that line, or name another file."
+            raise DataError(path, number, "this is not what came of a training.", fix) from error
+    return done
 
 
-def _alone(name: str, seed: int, asked: argparse.Namespace, cores: SimpleQueue[int]) -> Found:
+def _alone(name: str, seed: int, about: Mapping[str, str], asked: argparse.Namespace, cores: SimpleQueue[int]) -> Found:
     """Train in a process of its own."""
     arguments = ["benchmarks.quality", "--task", asked.task, "--only", name, "--seeds", f"{seed},", "--here"]
     core = cores.get()
     try:
         data = ["--data", str(asked.data)] if asked.data else []
-        found = Found(**json.loads(last_line(begin_on([core], [*arguments, *data], name == OURS))))
+        with running_on([core], [*arguments, *data], name == OURS) as process:
+            found = Found(**json.loads(last_line(process)))
     finally:
         cores.put(core)
-    run = {"task": asked.task, "processor": processor(), "name": name, "seed": seed}
-    line = json.dumps({**run, "found": asdict(found)})
+    line = json.dumps({**about, "name": name, "seed": seed, "found": asdict(found)})
     print(line, flush=True)
     if asked.kept:
         with asked.kept.open("a", encoding="utf-8") as kept:

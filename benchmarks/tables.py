@@ -19,7 +19,7 @@ import torch
 from harness.contracts import Context
 from harness.dataset import Dataset
 from harness.environment import processor, usable_cores
-from harness.errors import UserError, refuse
+from harness.errors import CardError, UserError, refuse
 
 T = TypeVar("T")
 RESULTS = Path(__file__).parent / "results"
@@ -53,6 +53,12 @@ def positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return int(text)
+
+
+def refuse_short(needed: int, there: int, what: str) -> None:
+    """Raise CardError where all rounds together would take more than there is."""
+    if needed > there:
+        raise CardError(f"All rounds together take {needed:,} {what}, and there are {there:,}: ask for less.")
 
 
 def interleaved(measures: Mapping[str, Callable[[int], T]], rounds: int) -> dict[str, list[T]]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from harness.adapters.device import device_of
 from harness.adapters.settings import TaggerSettings
 
 from benchmarks.contenders import OPPONENTS, OURS, SEED, TRAINER, Facts, contender_of, windows_of
-from benchmarks.processes import begin_on, last_line, tell, wait_for
+from benchmarks.processes import last_line, running_on, tell, told, wait_for
 from benchmarks.tables import command, interleaved, parser_of, positive, shown, spread, square_rate, write
 from harness.dataset import Dataset, load_dataset
 from harness.environment import peak_memory, usable_cores
@@ -100,7 +100,7 @@ def _measured(name: str, settings: TaggerSettings, dataset: Dataset, updates: in
     windows = windows_of(encoder, dataset, "train")
     contender.train(windows, 2)
     print("ready", flush=True)
-    sys.stdin.readline()
+    told()
     trained = contender.train(windows, updates * _LONGER if name == OURS else updates)
     memory = peak_memory()
     square = square_rate(device_of(settings.machine.device))
@@ -121,12 +121,14 @@ def _together(name: str, asked: argparse.Namespace, number: int) -> Found:
     options |= {"--only": name, "--round": number, **({"--data": asked.data} if asked.data else {})}
     arguments = ["benchmarks.training", *(str(part) for option in options.items() for part in option)]
     shares = [[core] for core in usable_cores()] if asked.side_by_side else [usable_cores()]
-    processes = [begin_on(cores, arguments, name == OURS and asked.side_by_side) for cores in shares]
-    for process in processes:
-        wait_for(process, "ready")
-    for process in processes:
-        tell(process, "begin")
-    each = [Found(**json.loads(last_line(process))) for process in processes]
+    kept = name == OURS and asked.side_by_side
+    with ExitStack() as stack:
+        processes = [stack.enter_context(running_on(cores, arguments, kept)) for cores in shares]
+        for process in processes:
+            wait_for(process, "ready")
+        for process in processes:
+            tell(process, "begin")
+        each = [Found(**json.loads(last_line(process))) for process in processes]
     return Found(
         trained=sum(one.trained for one in each),
         square=sum(one.square for one in each),

@@ -144,12 +144,15 @@ def predict(
     words: Annotated[
         bool, typer.Option("--words", help="Lines are words separated by spaces; do not tokenize.")
     ] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code of the model's, where the run was made with it.")
+    ] = False,
     runs: Runs = RUNS,
 ) -> None:
     """Label new text with a stored model: a JSON object a line."""
     from harness.commands.predict import predict_lines
 
-    predict_lines(runs, run, file, words)
+    predict_lines(runs, run, file, words, trust)
 
 
 @app.command()

@@ -125,7 +125,10 @@ def _find(patterns: Sequence[str], folders: Sequence[Path]) -> tuple[Path, ...]:
             raise CardError(f"The file pattern {pattern!r} must be relative to the folder that --data names.")
     for folder in folders:
         for pattern in patterns:
-            found = sorted(path for path in folder.glob(pattern) if path.is_file())
+            try:
+                found = sorted(path for path in folder.glob(pattern) if path.is_file())
+            except ValueError as error:
+                raise CardError(f"The file pattern {pattern!r} names no files: {error}.") from error
             if found:
                 return tuple(found)
     return ()

@@ -96,13 +96,15 @@ def without_chance(requests: Sequence[Request]) -> list[str]:
 
 
 def seeds_of(text: str) -> list[int]:
-    """`3` -> 120, 121, 122; `120,7` -> 120, 7. Raises CardError."""
+    """`3` -> 120, 121, 122; `120,7` -> 120, 7; numbers of 32 bits. Raises CardError."""
     try:
         numbers = [int(part) for part in text.removesuffix(",").split(",")]
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
-        raise CardError(f"--seeds takes a number of seeds (3) or a list of them (120,121), each once, not {text!r}.")
+    if not numbers or min(numbers) < 0 or max(numbers) >= 2**32 or len(set(numbers)) < len(numbers):
+        raise CardError(
+            f"--seeds takes a number of seeds (3) or a list of them (120,121), each once and below 2**32, not {text!r}."
+        )
     if "," in text:
         return numbers
     if not 1 <= numbers[0] <= 100:

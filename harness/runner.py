@@ -56,7 +56,7 @@ class RunPlan:
 
 def carry_out(plan: RunPlan, store: Store, key: RunKey) -> bool:
     """Run a plan unless the store has it; whether it ran. Waits for another process that is at the same run."""
-    with _held(store.lock(key)):
+    with _held(store, key):
         if store.has(key):
             store.drop_work(key)
             return False
@@ -70,12 +70,12 @@ def carry_out(plan: RunPlan, store: Store, key: RunKey) -> bool:
         return True
 
 
-def _held(lock: FileLock) -> AcquireReturnProxy[FileLock]:
+def _held(store: Store, key: RunKey) -> AcquireReturnProxy[FileLock]:
     try:
-        return lock.acquire(timeout=0)
+        return store.held(key, wait=0)
     except Timeout:
         print("Another process is at this run: waiting for it.", file=sys.stderr)
-        return lock.acquire()
+        return store.held(key)
 
 
 class _Run:
@@ -200,6 +200,7 @@ class _TrainLog:
 
     def __init__(self, path: Path) -> None:
         self.path, self.begin = path, time.monotonic()
+        self.before_next = "\n" if path.exists() else ""  # a crash may have cut the last line off
         before = self._read()
         self.earlier = float(before[-1]["seconds"]) if before else 0.0
 
@@ -207,7 +208,8 @@ class _TrainLog:
         """Append a row; `seconds` since the run began, earlier sessions included."""
         line = json.dumps({**row, "seconds": round(self.earlier + time.monotonic() - self.begin, 3)})
         with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
+            stream.write(self.before_next + line + "\n")
+        self.before_next = ""
 
     def rows(self) -> list[dict[str, Any]]:
         """Each update once: what was done again after a crash counts as it was done last."""

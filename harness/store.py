@@ -14,6 +14,7 @@ runs/.failed/            why runs failed, until they are tried again
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -26,7 +27,7 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from harness.errors import StoreError, UserError
 from harness.files import write_whole
@@ -57,8 +58,9 @@ class RunKey:
 
 
 def _safe(name: str) -> str:
-    """A name as one folder's name."""
-    return re.sub(r"[^\w.=+-]+", "_", name).strip("._")[-80:] or "unnamed"
+    """A name as one folder's name, of 80 bytes at most."""
+    plain = re.sub(r"[^\w.=+-]+", "_", name).strip("._")
+    return plain.encode()[-80:].decode(errors="ignore") or "unnamed"
 
 
 class Store:
@@ -81,19 +83,24 @@ class Store:
     def _unwritable(self, reason: str) -> StoreError:
         return StoreError(f"The store {self.root} cannot be written ({reason}); --runs DIR names another.")
 
-    def lock(self, key: RunKey) -> FileLock:
-        """The lock of a run; the kernel lets go of it when its holder dies."""
+    def held(self, key: RunKey, wait: float = -1) -> AcquireReturnProxy[FileLock]:
+        """The lock of a run, until the end of a `with`; the kernel lets go of it when its holder dies.
+
+        Raises Timeout where another process has it for longer than so many seconds (-1: waits without end), StoreError.
+        """
         folder = self.root / ".locks"
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            return FileLock(folder / ("--".join(key.path.parts) + ".lock")).acquire(timeout=wait)
+        except Timeout:
+            raise
         except OSError as error:
             raise self._unwritable(str(error.strerror)) from error
-        return FileLock(folder / ("--".join(key.path.parts) + ".lock"))
 
     def is_free(self, key: RunKey) -> bool:
         """Whether no process has this run under way, as far as can be seen."""
         try:
-            with self.lock(key).acquire(blocking=False):
+            with self.held(key, wait=0):
                 return True
         except Timeout:
             return False
@@ -104,7 +111,10 @@ class Store:
         """The folder of a run in progress: `result/` is what will be stored, the rest is the system's."""
         folder = self.root / ".work" / key.path
         shutil.rmtree(folder / "result", ignore_errors=True)
-        (folder / "result").mkdir(parents=True)
+        try:
+            (folder / "result").mkdir(parents=True)
+        except OSError as error:
+            raise self._unwritable(str(error.strerror)) from error
         return folder
 
     def finish(self, key: RunKey) -> Path:
@@ -145,7 +155,7 @@ class Store:
 
     def take(self, key: RunKey, files: Mapping[str, bytes]) -> None:
         """Put in a run that was made elsewhere, unless it is here by now."""
-        with self.lock(key):
+        with self.held(key):
             if not self.has(key):
                 result = self.work(key) / "result"
                 for name, content in files.items():
@@ -196,8 +206,9 @@ class Store:
     def find(self, name: str) -> Path:
         """The folder of one run, named by its path or by a part of it that no other run has. Raises UserError."""
         direct = Path(name)
-        if (direct / RECORD).exists():
-            return direct
+        with contextlib.suppress(OSError):  # too long a name
+            if (direct / RECORD).exists():
+                return direct
         found = [folder for folder in self.folders() if name in str(folder.relative_to(self.root))]
         if len(found) == 1:
             return found[0]

@@ -29,7 +29,7 @@ from pydantic.dataclasses import dataclass
 from harness.errors import CardError, UserError
 from harness.grid import Request
 from harness.settings import CLOSED, NAME, build, flat, read_toml
-from harness.system import MACHINE, refuse_unused
+from harness.system import MACHINE, refuse_trust, refuse_unused
 
 Names = Annotated[list[str], Field(min_length=1)]
 
@@ -89,6 +89,7 @@ def _grids(path: Path, study: Study) -> list[Request]:
     found = [runs.request() for runs in study.runs]
     for number, request in enumerate(found, 1):
         try:
+            refuse_trust(request.set, "a study")
             request.check()
         except UserError as error:
             raise CardError(f"{path}, runs {number}: {error}") from error

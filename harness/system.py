@@ -29,7 +29,7 @@ from pydantic.dataclasses import dataclass
 
 from harness.errors import CardError, UnknownName
 from harness.registry import ADAPTERS, card_paths, check_name, resolve
-from harness.settings import CLOSED, NAME, build, known_keys, merged, nested, read_toml
+from harness.settings import CLOSED, NAME, build, flat, known_keys, merged, nested, read_toml
 
 MACHINE = "machine"  # the table of settings that change how a run is carried out, not what comes out
 _UNMASK = re.compile(r"(?P<model>.+)-unmask-(?P<bits>[01?*\[\]]+)")
@@ -198,7 +198,7 @@ def _decoder(model: str) -> SystemCard | None:
 def _as_generator(card: SystemCard, shots: str | None) -> tuple[SystemCard, dict[str, Any]]:
     """A decoder's card as that of a generator: prompted with that many examples, or fine-tuned."""
     settings = merged({"model": card.settings.get("model", {})}, card.generator)
-    _refuse_trust(settings, f"the system card {card.name!r}")
+    refuse_trust(settings, f"the system card {card.name!r}")
     if shots is None:
         given = {"prompt": {"style": "sections", "definitions": False}}
         return replace(card, adapter="instructed", settings=settings), given
@@ -221,14 +221,16 @@ def _read_card(path: Path) -> SystemCard:
     check_name(ADAPTERS, f"adapter in {where}", card.adapter)
     if card.preset:
         _preset_path(card.preset, card.adapter, where)
-    _refuse_trust(card.settings, where)
+    refuse_trust(card.settings, where)
     return card
 
 
-def _refuse_trust(settings: Mapping[str, Any], where: str) -> None:
-    if "trust_remote_code" in settings.get("model", {}):
+def refuse_trust(settings: Mapping[str, Any], where: str) -> None:
+    """Raise CardError for settings that would have a model's own code run: only the command line may say that."""
+    if "model.trust_remote_code" in flat(settings):
         raise CardError(
-            f"{where}: a card cannot ask for trust_remote_code; say --set model.trust_remote_code=true yourself."
+            f"{where} cannot ask for trust_remote_code; say --set model.trust_remote_code=true yourself, for that "
+            "system alone."
         )
 
 

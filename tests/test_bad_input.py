@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -247,6 +248,50 @@ def test_weights_in_pickle_files_are_never_loaded(tmp_path: Path, harness: Calla
         "run", "-s", "minilm", "-t", "lookright", "--set", f"model.path={tmp_path}", "--runs", tmp_path / "r"
     )
     refused(result, ["pickle", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        (
+            "model.safetensors",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            ["whole safetensors", "git-lfs"],
+        ),
+        ("model.safetensors", None, ["whole safetensors"]),
+        ("config.json", None, ["whole JSON file"]),
+        ("config.json", b"[]", ["not a JSON object"]),
+        ("tokenizer.json", None, ["cannot be loaded"]),
+    ],
+)
+def test_broken_files_of_a_model_are_named(
+    name: str,
+    content: bytes | None,
+    says: list[str],
+    tmp_path: Path,
+    tiny_encoder: Path,
+    harness: Callable[..., Result],
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_encoder, model)
+    whole = (model / name).read_bytes()
+    (model / name).write_bytes(whole[: len(whole) // 2] if content is None else content)
+    command = ["-s", "minilm", "-t", "lookright", "--set", f"model.path={model}", "--runs", tmp_path / "runs"]
+    refused(harness("run", *command), [str(model), *says])
+    assert not list(tmp_path.glob("runs/lookright"))
+
+
+def test_patterns_of_files_must_be_patterns(tmp_path: Path, harness: Callable[..., Result]) -> None:
+    text = CARD.format(reader="columns", options="").replace('"train.txt"', '"**.txt"')
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    refused(harness("check", "-t", tmp_path / "mine.toml", "--data", tmp_path), ["'**.txt'", "names no files"])
+
+
+@pytest.mark.parametrize(
+    "command", [["run", "-s", "minilm", "-t", "lookright", "--seeds", f"{2**32},"], ["predict", "x" * 300]]
+)
+def test_what_is_too_long_is_refused(command: list[str], tmp_path: Path, harness: Callable[..., Result]) -> None:
+    refused(harness(*command, "--runs", tmp_path), [command[-1]])
 
 
 def test_a_card_of_your_own_with_a_wrong_key(tmp_path: Path, harness: Callable[..., Result]) -> None:

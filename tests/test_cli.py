@@ -315,6 +315,17 @@ def test_a_run_made_on_a_gpu_predicts_without_one(grid: Path, tmp_path: Path, ha
     assert harness("predict", folder, tmp_path / "text.txt").code == 0
 
 
+def test_code_of_a_stored_run_s_model_is_not_run(grid: Path, tmp_path: Path, harness: Harness) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(next(grid.glob("lookright/smollm2-unmask-01/*/seed-121")), folder)
+    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+    record["settings"]["model"]["trust_remote_code"] = True
+    (folder / "record.json").write_text(json.dumps(record), encoding="utf-8")
+    (tmp_path / "text.txt").write_text("We loved the squid.\n", encoding="utf-8")
+    result = harness("predict", folder, tmp_path / "text.txt")
+    assert (result.code, "--trust-remote-code" in result.err) == (2, True)
+
+
 def test_predict_tokenizes_raw_text(grid: Path, tmp_path: Path, harness: Harness) -> None:
     (tmp_path / "text.txt").write_text("We loved the squid's sauce.\n\n\U0001f600 ok\n", encoding="utf-8")
     result = harness("predict", "smollm2-unmask-01/", tmp_path / "text.txt", "--runs", grid)

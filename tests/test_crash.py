@@ -16,6 +16,7 @@ from typing import Any
 
 from conftest import Result
 from harness.board import entries
+from harness.runner import _TrainLog
 from harness.store import Store
 from test_cli import SMALL, tiny
 
@@ -47,7 +48,7 @@ def checkpoints(runs: Path) -> list[int]:
     found = []
     for folder in runs.glob(".work/*/*/*/seed-*"):
         with contextlib.suppress(FileNotFoundError):  # the run ended meanwhile
-            found += [int(path.name.removeprefix("checkpoint-")) for path in folder.glob("checkpoint-*")]
+            found += [int(path.name.split("-")[1]) for path in folder.glob("checkpoint-*")]
     return found
 
 
@@ -159,3 +160,15 @@ def test_fifty_processes_at_one_store_lose_nothing_and_double_nothing(tmp_path: 
     quick_grid("crowd", tmp_path)
     found = list(Store(tmp_path).records("lookright"))
     assert sorted(record.overrides["min_share"] for _, record in found) == [*(i / 100 for i in range(50)), 0.99]
+
+
+def test_a_row_of_the_training_log_that_was_cut_off_costs_no_other(tmp_path: Path) -> None:
+    log = _TrainLog(tmp_path / "train.jsonl")
+    for update in (1, 2):
+        log.add({"update": update})
+    with log.path.open("r+b") as stream:
+        stream.truncate(log.path.stat().st_size - 5)
+    again = _TrainLog(log.path)
+    for update in (2, 3):
+        again.add({"update": update})
+    assert [row["update"] for row in again.rows()] == [1, 2, 3]

@@ -14,15 +14,18 @@ from harness.decode import decode, policy_of
 from harness.errors import DataError, MissingModel, UserError
 from harness.files import lines_of, read_text
 from harness.registry import ADAPTERS, resolve
-from harness.settings import build
+from harness.settings import build, flat
 from harness.spans import Sentence
 from harness.store import WEIGHTS, Store, read_record
 from harness.system import MACHINE
 from harness.task import Brief
 
 
-def predict_lines(runs: Path, run: str, file: Path | None, words: bool) -> None:
-    """Print a JSON object for each line that has a word in it: its text, its words, its spans."""
+def predict_lines(runs: Path, run: str, file: Path | None, words: bool, trust: bool) -> None:
+    """Print a JSON object for each line that has a word in it: its text, its words, its spans.
+
+    A run whose model came with code is only loaded where its reader says that it may: `trust`.
+    """
     from harness.commands.quiet import quiet_libraries, wait_briefly
 
     quiet_libraries()
@@ -33,6 +36,10 @@ def predict_lines(runs: Path, run: str, file: Path | None, words: bool) -> None:
     if not weights.is_dir():
         raise UserError(
             f"The run {folder} kept no weights. Run it again with --save and another --runs folder to keep them."
+        )
+    if flat(record.settings).get("model.trust_remote_code") and not trust:
+        raise UserError(
+            f"The run {folder} would have code of its model run here; say --trust-remote-code if you trust that code."
         )
     text = read_text(file) if file else _standard_input()
     sentences = [_sentence(line, number, words) for number, line in lines_of(text) if line.strip()]

@@ -11,9 +11,10 @@ import pytest
 import torch
 from harness.adapters import embeddings
 from harness.adapters.checkpoint import trained_state
-from harness.adapters.embeddings import reading_only
+from harness.adapters.embeddings import ReadRows, reading_only
 from harness.adapters.pretrained import backbone_of
 from test_tagger import Watched, corpus, tagger
+from torch import nn
 
 from harness.outputs import RawOutput
 
@@ -68,3 +69,16 @@ def test_only_what_is_read_is_trained(tiny_encoder: Path, tmp_path: Path) -> Non
     assert sum(whole.values()) - sum(inside.values()) == (embedding.num_embeddings - 2) * embedding.embedding_dim - 1
     assert {name: p.numel() for name, p in made.model.trained()} == whole
     assert backbone.get_input_embeddings() is embedding
+
+
+def test_padding_that_stands_for_a_word_learns_no_more_than_in_torch() -> None:
+    table = torch.randn(6, 4)
+    embedding = nn.Embedding.from_pretrained(table.clone(), freeze=False, padding_idx=0)
+    rows = ReadRows(table.clone(), torch.tensor([False, True, True, False, False, False]))
+    ids = torch.tensor([[0, 1, 2, 0]])
+    for module in (embedding, rows):
+        module(ids).square().sum().backward()
+    assert embedding.weight.grad is not None and rows.weight.grad is not None and rows.decayed.grad is not None
+    assert not embedding.weight.grad[0].any()
+    assert not rows.decayed.grad.any()
+    torch.testing.assert_close(rows.weight.grad, embedding.weight.grad[1:3])

@@ -252,13 +252,29 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
     with pytest.raises(Crash):
         fitted(tiny_decoder, tmp_path / "cut", **over)
     assert [p.name for p in (tmp_path / "cut").glob("checkpoint-*")] == [
-        f"checkpoint-{6 if minutes > 1 else crash_at - 1:08d}"
+        "checkpoint-00000006-0001" if minutes > 1 else f"checkpoint-{crash_at - 1:08d}-{crash_at // 7:04d}"
     ]
     assert not [p for p in (tmp_path / "cut").rglob("*") if p.is_file() and p.suffix not in (".safetensors", ".json")]
     resumed = fitted(tiny_decoder, tmp_path / "cut", **over)
     assert done == crash_at + 12 - (6 if minutes > 1 else crash_at - 1)  # nothing before the checkpoint was done again
     states = [checkpoint.trained_state(made.model) for made in (whole, resumed)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_a_checkpoint_that_is_cut_off_leaves_the_one_before(
+    tiny_decoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def crashing(self: Path, target: Path) -> Path:
+        if self.name.endswith("-0001"):  # at the end of the first epoch, after its last update has been kept
+            raise Crash
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", crashing)
+    with pytest.raises(Crash):
+        fitted(tiny_decoder, tmp_path, machine={"checkpoint_minutes": 1e-9})
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-00000006-0000"]
 
 
 def test_a_checkpoint_that_does_not_fit_is_named_and_not_read(tiny_decoder: Path, tmp_path: Path) -> None:

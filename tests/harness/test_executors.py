@@ -90,15 +90,24 @@ def test_processes_side_by_side_give_the_same_store(
 def test_a_run_that_another_grid_has_under_way_is_left_for_last(tmp_path: Path) -> None:
     requests = [Request(["gazetteer"], ["lookright"], set={"min_share": share / 10}) for share in range(3)]
     jobs = jobs_of(requests, Place(None, tmp_path))
-    elsewhere = Store(tmp_path).lock(jobs[0].key)
-    elsewhere.acquire()
+    elsewhere = Store(tmp_path).held(jobs[0].key)
     ended = []
     for event in _side_by_side(jobs, 1):
         if isinstance(event, Outcome):
             ended.append(event.key)
             if len(ended) == len(jobs) - 1:
-                elsewhere.release()
+                elsewhere.lock.release()
     assert ended == [job.key for job in [*jobs[1:], jobs[0]]]
+
+
+def test_a_lock_that_cannot_be_opened_is_said_to_be_the_store_s(tmp_path: Path, harness: Harness) -> None:
+    jobs = jobs_of([Request(["gazetteer"], ["lookright"])], Place(None, tmp_path))
+    for job in jobs:
+        (tmp_path / ".locks" / ("--".join(job.key.path.parts) + ".lock")).mkdir(parents=True)
+    said = f"The store {tmp_path} cannot be written (Is a directory); --runs DIR names another."
+    assert [event.error for event in _side_by_side(jobs, 1) if isinstance(event, Outcome)] == [said]
+    result = harness("run", "-s", "gazetteer", "-t", "lookright", "--runs", tmp_path)
+    assert (result.code, said in result.err) == (2, True)
 
 
 @pytest.fixture
