@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from harness.adapters import trackers, weights
 from harness.adapters.answers import Answers
@@ -57,7 +58,7 @@ class Generator(System):
 
     @classmethod
     def fingerprint(cls, settings: GeneratorSettings) -> str:
-        return "" if _is_hosted(settings) else weights.fingerprint(settings.model)
+        return settings.machine.url if _is_hosted(settings) else weights.fingerprint(settings.model)
 
     @classmethod
     def citations(cls, settings: GeneratorSettings) -> Sequence[str]:
@@ -182,10 +183,18 @@ def check_backend(settings: GeneratorSettings) -> None:
         raise CardError(
             "The backend transformers holds no answer to a schema; say --set generation.structured=false, or use vllm."
         )
-    if settings.machine.url and not settings.machine.url.startswith(("http://", "https://")):
-        raise CardError(f"machine.url must be http://HOST:PORT/v1 or https://..., not {settings.machine.url!r}.")
     if "@" in settings.machine.url:
         raise CardError("machine.url must hold no user name or key; name its variable with machine.key_variable.")
+    if settings.machine.url and not _is_url(settings.machine.url):
+        raise CardError(f"machine.url must be http://HOST:PORT/v1 or https://..., not {settings.machine.url!r}.")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of the port, or the host's brackets
+        return False
 
 
 def _example_json(labeled: Labeled) -> dict[str, Any]:

@@ -58,12 +58,13 @@ class Price:
 class GeneratorMachine(Machine):
     """What changes how a run is carried out, and not what comes out of it.
 
-    `url` is that of a server for the backend openai (`http://host:port/v1`), `key_variable` the environment variable
-    with its key. At most `concurrency` requests are under way; each is tried again up to `retries` times.
+    `url` is that of a server for the backend openai (`http://host:port/v1`); without it, OpenAI's own. `key_variable`
+    is the environment variable with its key: OPENAI_API_KEY for OpenAI's own, none for others unless said. At most
+    `concurrency` requests are under way; each is tried again up to `retries` times.
     """
 
     url: str = ""
-    key_variable: str = "OPENAI_API_KEY"
+    key_variable: str = ""
     price: Price = field(default_factory=Price)
     concurrency: Positive = 16
     retries: Annotated[int, Field(ge=0)] = 12

@@ -105,7 +105,7 @@ def score_columns(gold: Path, pred: Path, policy: Policy) -> tuple[SplitScore, d
         kinds = _errors(read, labels, golds, preds, found_S, hit_S)
         score = _score(labels, golds, preds, found_S)
         line = signature(gold.stem, digest.result(), policy)
-        found = summed(score, line, sentences, read.count, interval.result(), kinds, preds.violations)
+        found = summed(score, line, (sentences, read.count), interval.result(), kinds, preds.violations)
     return found, {f"repaired-{name}": count for name, count in sorted(golds.violations.items())}
 
 

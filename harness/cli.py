@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 some runs of a grid failed, 2 something the user can mend,
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -238,6 +239,8 @@ def new_system(name: str, out: Annotated[Path, typer.Option("--out", help="The f
 
 def main() -> None:
     """The entry point: user errors become one paragraph and exit code 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what it has no character for becomes an escape
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except UserError as error:
@@ -245,7 +248,6 @@ def main() -> None:
     except SystemExit as stop:
         if stop.code == INTERRUPTED:  # typer's answer to Ctrl-C
             print("harness: interrupted; the same command goes on from here.", file=sys.stderr)
+        if isinstance(stop.__context__, BrokenPipeError):  # nobody reads on, as behind `| head`
+            sys.exit(0)
         raise
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)

@@ -85,7 +85,7 @@ def _word_and_tag(path: Path, number: int, line: str, fields: list[str], layout:
     try:
         word, tag = fields[layout.word], fields[layout.tag]
     except IndexError:
-        wanted = max(layout.word, layout.tag)
+        wanted = next(one for one in (layout.word, layout.tag) if not -width <= one < width)
         raise DataError(
             path, number, f"there is no column {wanted} (they count from 0): the line has {width}."
         ) from None

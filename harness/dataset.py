@@ -81,6 +81,8 @@ def load_dataset(card: TaskCard, data: Path | None = None, limit: int | None = N
 
 def refuse_unread(data: Path | None, cards: Sequence[TaskCard]) -> None:
     """Raise CardError for a folder of data that none of the tasks reads, since all of them make or fetch their own."""
+    if data and not cards:
+        raise CardError(f"--data {data} is for tasks, of which none is named: --task NAME.")
     if data and not any(card.files for card in cards):
         names = ", ".join(dict.fromkeys(repr(card.name) for card in cards))
         raise CardError(f"--data {data} would not be read: the card of {names} names no files. Leave --data out.")

@@ -49,8 +49,8 @@ def json_items(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, Any]]
         if line.strip():
             try:
                 yield number, json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(path, number, f"broken JSON: {error.msg} at column {error.colno}.") from error
+            except (ValueError, RecursionError) as error:
+                raise _broken(path, number, error) from error
 
 
 def _array_items(path: Path, text: str) -> Iterator[tuple[int, Any]]:
@@ -65,14 +65,20 @@ def _array_items(path: Path, text: str) -> Iterator[tuple[int, Any]]:
             return
         try:
             value, end = decoder.raw_decode(text, at)
-        except json.JSONDecodeError as error:
-            raise DataError(path, error.lineno, f"broken JSON: {error.msg} at column {error.colno}.") from error
+        except (ValueError, RecursionError) as error:
+            raise _broken(path, getattr(error, "lineno", line), error) from error
         yield line, value
         at = _skip(text, end)
         if text[at : at + 1] == ",":
             at += 1
         elif text[at : at + 1] != "]":
             raise DataError(path, line, "broken JSON: a comma or the end of the array is missing after this item.")
+
+
+def _broken(path: Path, line: int, error: Exception) -> DataError:
+    """Of JSON that is none, or that is nested too deeply or has a number of too many digits."""
+    what = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+    return DataError(path, line, f"broken JSON: {what}.")
 
 
 def _skip(text: str, at: int) -> int:

@@ -35,5 +35,5 @@ def digest_of_gold(words: bytes, starts: Numbers, ends: Numbers, labels: Sequenc
     digest = hashlib.sha256(words)
     for numbers in (starts, ends):
         digest.update(numbers.astype("<i8").tobytes())
-    digest.update("\n".join(labels).encode())
+    digest.update("\n".join(labels).encode(errors="surrogatepass"))
     return digest.hexdigest()

@@ -107,20 +107,19 @@ def _summary(gold: Sequence[Labeled], decoded: Sequence[Decoded], rows: Sequence
         kinds.update(errors(labeled.spans, result.spans))
         repairs.update(result.report)
     words = sum(len(labeled.sentence.words) for labeled in gold)
-    return summed(total, line, len(gold), words, bootstrap_interval([rows]), kinds, repairs)
+    return summed(total, line, (len(gold), words), bootstrap_interval([rows]), kinds, repairs)
 
 
 def summed(
     total: Score,
     line: str,
-    sentences: int,
-    words: int,
+    size: tuple[int, int],
     interval: tuple[float, float],
     kinds: Counter[str],
     repairs: Counter[str],
 ) -> SplitScore:
-    """What is said of a split whose rows sum to `total`. The interval runs from 0 to 1."""
-    low, high = interval
+    """What is said of a split of `size` (sentences, words) whose rows sum to `total`. The interval runs from 0 to 1."""
+    (sentences, words), (low, high) = size, interval
     return SplitScore(
         signature=line,
         sentences=sentences,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from harness.decode import DECODE_VERSION, Policy
 from harness.errors import StoreError
 from harness.protocol import SplitScore
 from harness.scoring import Counts, Row
+from harness.settings import NAME
 from harness.system import MACHINE, ResolvedSystem, adapter_class
 
 SCHEMA = 1
@@ -61,6 +63,8 @@ def from_json(text: str, where: str) -> Record:
         raise ValueError("it holds no table of fields")
     if values.get("schema") != SCHEMA:
         raise StoreError(f"{where} has schema {values.get('schema')!r}; this version of harness reads schema {SCHEMA}.")
+    if not re.fullmatch(NAME, str(values["task"])):  # it becomes a path and a link
+        raise ValueError(f"no task can be called {values['task']!r}")
     scores = {split: SplitScore(**score) for split, score in values.pop("scores").items()}
     return Record(**values, scores=scores)
 

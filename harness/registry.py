@@ -8,6 +8,7 @@ of a card where a name is expected.
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from functools import cache
 from importlib.metadata import entry_points
@@ -42,12 +43,13 @@ EXECUTORS = {
     "slurm": "harness.executors.slurm:Slurm",
 }
 
+_OBJECT = re.compile(r"(\w+\.)*\w+:\w+")
 _CARDS = {"system": "harness.adapters", "task": "harness.tasks"}
 
 
 def check_name(table: dict[str, str], kind: str, name: str) -> None:
     """Raise UnknownName for what is neither a name of the table nor a `module:object` string."""
-    if name not in table and ":" not in name:
+    if name not in table and not _OBJECT.fullmatch(name):
         raise UnknownName(kind, name, table)
 
 

@@ -253,7 +253,7 @@ def read_record(folder: Path) -> Record:
     try:
         return from_json(path.read_text(encoding="utf-8"), str(path))
     except (ValueError, TypeError, KeyError) as error:
-        raise _unreadable(path, "record", error) from error
+        raise unreadable(path, "record", error) from error
 
 
 def read_rows(folder: Path, split: str) -> list[Row]:
@@ -263,10 +263,11 @@ def read_rows(folder: Path, split: str) -> list[Row]:
         with path.open(encoding="utf-8") as stream:
             return [row_from_json(value) for value in map(json.loads, stream) if value["split"] == split]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise _unreadable(path, "list of rows", error) from error
+        raise unreadable(path, "list of rows", error) from error
 
 
-def _unreadable(path: Path, what: str, error: Exception) -> StoreError:
+def unreadable(path: Path, what: str, error: Exception) -> StoreError:
+    """What to say of a run's file that is missing or broken."""
     return StoreError(f"{path} is no readable {what} ({error}). Move the folder out of the store to go on.")
 
 

@@ -11,15 +11,19 @@ from harness.errors import UserError
 from harness.record import Record
 from harness.settings import build
 from harness.spans import Labeled, Span
-from harness.store import PREDICTIONS
+from harness.store import PREDICTIONS, unreadable
 from harness.task import TaskCard
 
 
 def stored_spans(folder: Path) -> list[list[Span]]:
-    """The spans that a run said of each test sentence."""
-    with (folder / PREDICTIONS).open(encoding="utf-8") as stream:
-        values = map(json.loads, stream)
-        return [[Span(*span) for span in value["spans"]] for value in values if value["split"] == "test"]
+    """The spans that a run said of each test sentence. Raises StoreError where they cannot be read."""
+    path = folder / PREDICTIONS
+    try:
+        with path.open(encoding="utf-8") as stream:
+            values = map(json.loads, stream)
+            return [[Span(*span) for span in value["spans"]] for value in values if value["split"] == "test"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise unreadable(path, "list of predictions", error) from error
 
 
 def stored_gold(record: Record, data: Path | None) -> Sequence[Labeled]:

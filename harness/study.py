@@ -29,7 +29,7 @@ from pydantic.dataclasses import dataclass
 from harness.errors import CardError, UserError
 from harness.grid import Request
 from harness.settings import CLOSED, NAME, build, flat, read_toml
-from harness.system import MACHINE, refuse_trust, refuse_unused
+from harness.system import MACHINE, refuse_reserved, refuse_unused
 
 Names = Annotated[list[str], Field(min_length=1)]
 
@@ -40,7 +40,7 @@ class Runs:
 
     systems: Names
     tasks: Names
-    seeds: int | list[int] = 1
+    seeds: int | Annotated[list[int], Field(min_length=1)] = 1
     preset: str = ""
     set: dict[str, Any] = field(default_factory=dict)
     limit: Annotated[int, Field(ge=1)] | None = None
@@ -89,7 +89,7 @@ def _grids(path: Path, study: Study) -> list[Request]:
     found = [runs.request() for runs in study.runs]
     for number, request in enumerate(found, 1):
         try:
-            refuse_trust(request.set, "a study")
+            refuse_reserved(request.set, "a study")
             request.check()
         except UserError as error:
             raise CardError(f"{path}, runs {number}: {error}") from error

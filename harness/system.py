@@ -27,6 +27,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from harness.contracts import System
 from harness.errors import CardError, UnknownName
 from harness.registry import ADAPTERS, card_paths, check_name, resolve
 from harness.settings import CLOSED, NAME, build, flat, known_keys, merged, nested, read_toml
@@ -35,6 +36,7 @@ MACHINE = "machine"  # the table of settings that change how a run is carried ou
 _UNMASK = re.compile(r"(?P<model>.+)-unmask-(?P<bits>[01?*\[\]]+)")
 _GENERATOR = re.compile(r"(?P<model>.+)-(?:(?P<shots>[0-9]{1,3})shot|it)")
 _GENERATORS = ("0shot", "5shot", "it")  # what shell patterns find
+_RESERVED = {"model.trust_remote_code", "machine.key_variable"}
 _WILD = re.compile(r"[?*\[]")
 
 
@@ -78,8 +80,11 @@ class ResolvedSystem:
 
 
 def adapter_class(card: SystemCard) -> Any:
-    """The class behind a card's adapter."""
-    return resolve(ADAPTERS, "adapter", card.adapter)
+    """The class behind a card's adapter. Raises CardError for what is no System."""
+    found = resolve(ADAPTERS, "adapter", card.adapter)
+    if not (isinstance(found, type) and issubclass(found, System)):
+        raise CardError(f"The adapter {card.adapter!r} of {card.name!r} is no class that derives from System.")
+    return found
 
 
 def system_names(pattern: str) -> list[str]:
@@ -157,7 +162,7 @@ def _split_name(name: str) -> tuple[SystemCard, dict[str, Any]]:
     if name.startswith("file:"):
         return known_systems()["file"], {"path": name.removeprefix("file:")}
     if name.endswith(".toml"):
-        return _read_card(Path(name)), {}
+        return _checked_kind(name, name, _read_card(Path(name)), None)
     generator = _GENERATOR.fullmatch(name)
     if generator and (base := _decoder(generator["model"])):
         return _as_generator(base, generator["shots"])
@@ -178,6 +183,13 @@ def _split_name(name: str) -> tuple[SystemCard, dict[str, Any]]:
         raise UnknownName(
             "system", name, [*known_systems(), *(f"{c}-unmask-0000" for c in known_systems() if _is_decoder(c))], hint
         )
+    return _checked_kind(name, model, card, match)
+
+
+def _checked_kind(
+    name: str, model: str, card: SystemCard, match: re.Match[str] | None
+) -> tuple[SystemCard, dict[str, Any]]:
+    """A card, and what the bits of a name set. Raises CardError for a decoder without bits, and for bits of another."""
     if bool(match) != (card.kind == "decoder"):
         fix = (
             f"name it {model}-unmask-<bits>, as in {model}-unmask-0011, or {model}-0shot, {model}-it"
@@ -198,7 +210,7 @@ def _decoder(model: str) -> SystemCard | None:
 def _as_generator(card: SystemCard, shots: str | None) -> tuple[SystemCard, dict[str, Any]]:
     """A decoder's card as that of a generator: prompted with that many examples, or fine-tuned."""
     settings = merged({"model": card.settings.get("model", {})}, card.generator)
-    refuse_trust(settings, f"the system card {card.name!r}")
+    refuse_reserved(settings, f"the system card {card.name!r}")
     if shots is None:
         given = {"prompt": {"style": "sections", "definitions": False}}
         return replace(card, adapter="instructed", settings=settings), given
@@ -221,17 +233,14 @@ def _read_card(path: Path) -> SystemCard:
     check_name(ADAPTERS, f"adapter in {where}", card.adapter)
     if card.preset:
         _preset_path(card.preset, card.adapter, where)
-    refuse_trust(card.settings, where)
+    refuse_reserved(card.settings, where)
     return card
 
 
-def refuse_trust(settings: Mapping[str, Any], where: str) -> None:
-    """Raise CardError for settings that would have a model's own code run: only the command line may say that."""
-    if "model.trust_remote_code" in flat(settings):
-        raise CardError(
-            f"{where} cannot ask for trust_remote_code; say --set model.trust_remote_code=true yourself, for that "
-            "system alone."
-        )
+def refuse_reserved(settings: Mapping[str, Any], where: str) -> None:
+    """Raise CardError for what only the command line may say: to run a model's own code, to send somebody a key."""
+    for key in sorted(_RESERVED & flat(settings).keys()):
+        raise CardError(f"{where} cannot set {key}; say --set {key}=... yourself, if you trust it.")
 
 
 def read_preset(name: str, adapter: str) -> dict[str, Any]:

@@ -25,6 +25,12 @@ def field(item: Any, key: str, kind: type[T], path: Path, line: int) -> T:
     return value
 
 
+def named(item: Any, key: str, path: Path, line: int) -> str | None:
+    """What a field names, a number or a text; None for null, or without a key. Raises DataError where it is missing."""
+    value = field(item, key, object, path, line) if key else None
+    return None if value is None else str(value)
+
+
 def words(item: Any, key: str, path: Path, line: int) -> tuple[str, ...]:
     """A list of words: not empty, and none of them white space alone."""
     found = tuple(field(item, key, list, path, line))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from harness.tasks.fields import field, named, words
 from pydantic.dataclasses import dataclass
 
 from harness.decode import Policy, decode_tags
@@ -43,13 +44,24 @@ def read(request: Request) -> Reading:
     reading = Reading()
     source = Path(options.id)
     for number, row in enumerate(data, 1):
-        tags = [_tag(tag, names, source, number) for tag in row[options.tags]]
-        _add(reading, request, options, row, tags, source, number)
+        sentence = _sentence(request, options, row, source, number)
+        tags = [_tag(tag, names, source, number) for tag in field(row, options.tags, list, source, number)]
+        if len(sentence.words) != len(tags):
+            raise DataError(source, number, f"{len(sentence.words)} words but {len(tags)} tags.")
+        try:
+            decoded = decode_tags(tags, options.scheme, options.repair)
+        except ValueError as error:
+            raise DataError(source, number, f"{error}.") from None
+        reading.report.update({f"repaired-{violation}": count for violation, count in decoded.report.items()})
+        for span in decoded.spans:
+            request.check_label(span.label, source, number)
+        reading.add(sentence, decoded.spans, source, number)
     return reading
 
 
 def _load(options: Options, split: str) -> Any:
     from datasets import load_dataset
+    from datasets.exceptions import DatasetsError
     from huggingface_hub import constants, snapshot_download
 
     try:
@@ -57,8 +69,9 @@ def _load(options: Options, split: str) -> Any:
             # says no at once, where load_dataset tries again and again
             snapshot_download(options.id, repo_type="dataset", revision=options.revision, allow_patterns=["README.md"])
         return load_dataset(options.id, options.name, split=split, revision=options.revision)
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except (OSError, RuntimeError, ValueError, DatasetsError, StopIteration) as error:  # the last of an empty file
+        said = error.__cause__ or error
+        reason = (str(said).splitlines() or [type(said).__name__])[0]
         raise MissingData(
             f"The data set {options.id!r} (split {split!r}) could not be loaded: {reason}. "
             "Check its id and the connection to the hub, or name a local folder with --set options.id=DIR."
@@ -74,19 +87,12 @@ def _tag(tag: Any, names: list[str] | None, source: Path, number: int) -> str:
     return names[tag]
 
 
-def _add(
-    reading: Reading, request: Request, options: Options, row: Any, tags: list[str], source: Path, number: int
-) -> None:
-    words = tuple(row[options.words])
-    if len(words) != len(tags):
-        raise DataError(source, number, f"{len(words)} words but {len(tags)} tags.")
+def _sentence(request: Request, options: Options, row: Any, source: Path, number: int) -> Sentence:
     try:
-        decoded = decode_tags(tags, options.scheme, options.repair)
-        document = str(row[options.document]) if options.document else None
-        sentence = Sentence(f"{request.split}-{number}", words, document)
+        return Sentence(
+            f"{request.split}-{number}",
+            words(row, options.words, source, number),
+            named(row, options.document, source, number),
+        )
     except ValueError as error:
         raise DataError(source, number, f"{error}.") from None
-    reading.report.update({f"repaired-{violation}": count for violation, count in decoded.report.items()})
-    for span in decoded.spans:
-        request.check_label(span.label, source, number)
-    reading.add(sentence, decoded.spans, source, number)

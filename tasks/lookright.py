@@ -15,8 +15,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import field as default
 from random import Random
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from harness.reading import Reading, Request
@@ -24,6 +25,8 @@ from harness.settings import CLOSED
 from harness.spans import Labeled, Sentence, Span
 
 T = TypeVar("T")
+Size = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 POLARITIES = ("positive", "negative", "neutral")
 OPPOSITE = {"positive": "negative", "negative": "positive"}
@@ -104,9 +107,9 @@ HEADS = (
 class Sizes:
     """Sentences by split."""
 
-    train: int = 900
-    validation: int = 150
-    test: int = 500
+    train: Size = 900
+    validation: Size = 150
+    test: Size = 500
 
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
@@ -115,9 +118,9 @@ class Options:
 
     seed: int = 7
     sizes: Sizes = default(default_factory=Sizes)
-    without_mention: float = 0.1
-    negated: float = 0.2
-    max_distance: int = 12
+    without_mention: Share = 0.1
+    negated: Share = 0.2
+    max_distance: Annotated[int, Field(ge=1, le=100)] = 12
 
 
 def read(request: Request) -> Reading:

@@ -30,6 +30,8 @@ def read(request: Request) -> Reading:
             xml.sax.parse(str(path), handler)
         except xml.sax.SAXParseException as error:
             raise DataError(path, error.getLineNumber(), f"broken XML: {error.getMessage()}.") from error
+        except (ValueError, LookupError) as error:
+            raise DataError(path, 1, f"XML in an encoding that is not read: {error}.", "Save it as UTF-8.") from error
         if not handler.seen:
             raise DataError(path, None, "holds no <sentence> element.", "Is this a SemEval-2014 Task 4 file?")
     return reading

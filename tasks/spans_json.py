@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from harness.tasks.fields import field, words
+from harness.tasks.fields import field, named, words
 from harness.tasks.words import Mention, add_text, sentence_of
 from pydantic.dataclasses import dataclass
 
@@ -47,13 +47,14 @@ def read(request: Request) -> Reading:
         for line, item in json_items(path, options.encoding):
             on_line[line] += 1
             place = f"{path.stem}-{line}" + (f".{on_line[line]}" if on_line[line] > 1 else "")
-            _add(reading, request, options, item, place, path, line)
+            sentence_id = named(item, options.id, path, line) or place
+            _add(reading, request, item, sentence_id, (path, line))
     return reading
 
 
-def _add(reading: Reading, request: Request, options: Options, item: Any, place: str, path: Path, line: int) -> None:
-    id = str(field(item, options.id, object, path, line)) if options.id else place
-    document = str(field(item, options.document, object, path, line)) if options.document else None
+def _add(reading: Reading, request: Request, item: Any, id: str, at: tuple[Path, int]) -> None:
+    options, (path, line) = request.options_as(Options), at
+    document = named(item, options.document, path, line)
     mentions = [_mention(span, options, path, line) for span in field(item, options.spans, list, path, line)]
     if options.text:
         try:

@@ -75,6 +75,9 @@ FILES: dict[str, tuple[str, str, str | bytes, list[str]]] = {
     "text of spaces": ("spans-json", TEXT, '{"text": "  ", "spans": []}', ["train.txt:1", "no words"]),
     "duplicate ids": ("spans-json", WORDS + '\nid = "id"', (ITEM[:-2] + ', "id": 7}\n') * 2, ["train.txt:2", "'7'", "already used"]),
     "broken XML": ("semeval", "", "<sentences>\n<sentence>\n</sentences>", ["train.txt:3", "broken XML"]),
+    "XML in another encoding": ("semeval", "", '<?xml version="1.0" encoding="shift_jis"?><s/>', ["train.txt:1", "UTF-8"]),
+    "JSON too deep": ("spans-json", WORDS, "[" * 200_000, ["train.txt:1", "broken JSON"]),
+    "a number without end": ("spans-json", WORDS, '{"words": ' + "1" * 5000 + "}", ["train.txt:1", "broken JSON"]),
     "other XML": ("semeval", "", "<reviews></reviews>", ["train.txt", "no <sentence>"]),
     "XML offsets": (
         "semeval", "", '<s><sentence id="1"><text>Ann</text>\n<aspectTerm polarity="PER" from="x" to="3"/></sentence></s>',
@@ -173,6 +176,8 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "betas": ("run -s minilm -t lookright --set train.betas=[2,3]", ["train.betas"]),
     "eps": ("run -s minilm -t lookright --set train.eps=-1", ["train.eps"]),
     "unused option of show": ("show lookright --set bogus=1", ["bogus"]),
+    "a distance below one": ("run -s gazetteer -t lookright --set options.max_distance=-5", ["max_distance", "-5"]),
+    "data for no task": ("check -s gazetteer --data .", ["--data .", "--task NAME"]),
     "limit": ("run -s gazetteer -t lookright --limit 0", ["--limit"]),
 }
 
@@ -303,6 +308,8 @@ def test_a_card_of_your_own_with_a_wrong_key(tmp_path: Path, harness: Callable[.
     ("content", "says"),
     [
         ('adapter = "taggr"\n', ["taggr", "Did you mean tagger"]),
+        ('adapter = ":read"\n', [":read"]),
+        ('adapter = "prompted"\n[settings.machine]\nkey_variable = "SECRET"\n', ["machine.key_variable"]),
         ('adapter = "tagger"\npreset = "papr"\n', ["papr", "Did you mean paper"]),
         ("", ["'adapter' is missing"]),
     ],
@@ -312,6 +319,20 @@ def test_what_a_system_card_names_wrongly_is_named_with_its_file(
 ) -> None:
     (tmp_path / "s.toml").write_text(f'name = "s"\nkind = "encoder"\n{content}', encoding="utf-8")
     refused(harness("check", "-s", tmp_path / "s.toml"), ["s.toml", *says])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('adapter = "json:dumps"\n', ["json:dumps", "no class that derives from System"]),
+        ('adapter = "tagger"\nkind = "decoder"\n', ["is a decoder", "s.toml-unmask-0011"]),
+    ],
+)
+def test_a_card_of_no_system_is_refused(
+    content: str, says: list[str], tmp_path: Path, harness: Callable[..., Result]
+) -> None:
+    (tmp_path / "s.toml").write_text(f'name = "s"\n{content}', encoding="utf-8")
+    refused(harness("check", "-s", tmp_path / "s.toml"), says)
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def test_code_of_a_model_runs_only_when_the_user_asks_for_it(tmp_path: Path, har
     (tmp_path / "x.toml").write_text(card, encoding="utf-8")
     result = harness("check", "-s", tmp_path / "x.toml")
     assert result.code == 2
-    assert "--set model.trust_remote_code=true" in result.err
+    assert "say --set model.trust_remote_code=" in result.err
 
 
 def test_boards_are_rebuilt_from_the_store_alone_whoever_draws_their_figures(
@@ -392,3 +392,9 @@ def test_cards_of_installed_packages_are_found(
     (info / "entry_points.txt").write_text("[harness.tasks]\ntheirs = their_cards:theirs\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     assert "theirs" in [task["task"] for task in json.loads(harness("ls", "tasks", "--json").out)]
+
+
+def test_a_reader_that_goes_away_is_no_failure() -> None:
+    listing = f"{Path(sys.executable).with_name('harness')} ls systems"
+    done = subprocess.run(["bash", "-c", f"{listing} | true; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -110,3 +110,7 @@ def test_a_comparison_needs_no_data(tmp_path: Path, harness: Harness) -> None:
         assert without.code == 0
         assert without.out.splitlines()[:9] == with_data.out.splitlines()[:9]
         assert "shows the sentences and their gold" in without.out
+    for path in runs.glob("*/*/*/*/predictions.jsonl"):
+        path.write_text('{"id"', encoding="utf-8")
+    refused = harness("compare", "gazetteer", "oracle", "-t", "ner", "--runs", runs)
+    assert (refused.code, "is no readable list of predictions" in refused.err) == (2, True)

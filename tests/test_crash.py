@@ -14,8 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from conftest import Result
 from harness.board import entries
+from harness.commands.run import _ended_as_interrupted
 from harness.runner import _TrainLog
 from harness.store import Store
 from test_cli import SMALL, tiny
@@ -41,6 +44,17 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tiny_decoder: Path, tmp_path
     assert "Traceback" not in said
     assert "interrupted; the same command goes on" in said
     assert len(list(tmp_path.glob("*/*/*/*/record.json"))) == 1  # the gazetteer's
+
+
+def test_a_run_that_is_to_survive_its_terminal_does() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup has it
+    try:
+        with _ended_as_interrupted():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def checkpoints(runs: Path) -> list[int]:

@@ -110,3 +110,12 @@ def test_comment_lines_are_left_out_where_they_are_named(tmp_path: Path, harness
     files = ["--gold", tmp_path / "g.iob2", "--pred", tmp_path / "g.iob2"]
     assert harness("score", *files).code == 2
     assert "micro  100.00" in harness("score", *files, "--comment", "# ").out
+
+
+def test_half_characters_in_labels_are_labels(tmp_path: Path, harness: Harness) -> None:
+    line = json.dumps({"words": ["a", "b"], "spans": [[0, 1, "\ud800"]]})
+    for name in ("gold.jsonl", "pred.jsonl"):
+        (tmp_path / name).write_text(line + "\n", encoding="utf-8")
+    result = harness("score", "--gold", tmp_path / "gold.jsonl", "--pred", tmp_path / "pred.jsonl")
+    assert result.code == 0, result.err
+    assert "100.00" in result.out

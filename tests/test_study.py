@@ -70,11 +70,12 @@ def test_jobs_that_two_grids_ask_for_are_done_once(tmp_path: Path) -> None:
         ('name = "x"\n[[runs]]\nsystem = ["gazetteer"]\ntasks = ["ner"]\n', [], "Unknown key of the study"),
         ('name = "x"\n[[runs]]\nsystems = ["gazeteer"]\ntasks = ["lookright"]\n', [], "Did you mean gazetteer"),
         ('name = "x"\n[[runs]\n', [], "mine.toml:2: broken TOML"),
+        ('name = "x"\n[[runs]]\nsystems = ["minilm"]\ntasks = ["lookright"]\nseeds = []\n', [], "seeds"),
         (
             'name = "x"\n[[runs]]\nsystems = ["minilm"]\ntasks = ["lookright"]\n'
             "[runs.set.model]\ntrust_remote_code = true\n",
             [],
-            "a study cannot ask for trust_remote_code",
+            "a study cannot set model.trust_remote_code",
         ),
         (
             'name = "x"\n[[runs]]\nsystems = ["gazetteer"]\ntasks = ["lookright"]\n',

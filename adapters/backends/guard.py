@@ -23,7 +23,7 @@ class Guard:
 
     def __init__(self) -> None:
         before = sorted(child.pid for child in psutil.Process().children(recursive=True))
-        command = [sys.executable, "-m", __name__, str(psutil.Process().pid), *map(str, before)]
+        command = [sys.executable, "-P", "-m", __name__, str(psutil.Process().pid), *map(str, before)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         assert self._process.stdout is not None
         self._process.stdout.readline()  # it watches from here on

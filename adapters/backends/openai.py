@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import Any
 
 from harness.adapters.backends import Answer, Backend, Sampling
-from harness.adapters.generator_settings import GeneratorSettings
+from harness.adapters.generator_settings import GeneratorMachine, GeneratorSettings
 from harness.adapters.prompts import Prompt
+from harness.adapters.weights import EMBEDDED_PREFIX
 
 from harness.errors import ServerError
 
@@ -27,11 +29,12 @@ class OpenAI(Backend):
     @classmethod
     def missing(cls, settings: GeneratorSettings) -> str:
         machine = settings.machine
-        if machine.url or os.environ.get(machine.key_variable):
+        variable = _key_variable(machine)
+        if machine.url or os.environ.get(variable):
             return ""
         return (
             f"The backend openai needs a server: --set machine.url=http://HOST:PORT/v1, or a key in the environment "
-            f"variable {machine.key_variable} for OpenAI's own (--set machine.key_variable=NAME for another variable)."
+            f"variable {variable} for OpenAI's own (--set machine.key_variable=NAME for another variable)."
         )
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Answer]]:
@@ -68,7 +71,7 @@ class OpenAI(Backend):
         machine = self.settings.machine
         return Client(
             base_url=machine.url or None,
-            api_key=os.environ.get(machine.key_variable) or _NO_KEY,
+            api_key=os.environ.get(_key_variable(machine)) or _NO_KEY,
             max_retries=machine.retries,
             timeout=machine.timeout_seconds,
         )
@@ -78,9 +81,19 @@ class OpenAI(Backend):
         if self.settings.served_model or self.folder is None:
             return self.settings.served_model or self.settings.model.path
         served = [str(model.id) for model in client.models.list()]
-        if len(served) != 1:
-            raise ServerError(f"{self._where()} serves {', '.join(served) or 'no model'}; say --set served_model=NAME.")
-        return served[0]
+        known = [name for name in served if self._is_ours(name)]
+        if len(known) != 1:
+            raise ServerError(
+                f"{self._where()} serves {', '.join(served) or 'no model'}; if one of them is "
+                f"{self.settings.model.path}, say --set served_model=NAME."
+            )
+        return known[0]
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether a server's name for a model says that it is the one that is here: its path, or the last part."""
+        assert self.folder is not None
+        path = self.settings.model.path.removeprefix(EMBEDDED_PREFIX)
+        return name == path or Path(name).name in (Path(path).name, self.folder.name)
 
     def _where(self) -> str:
         return self.settings.machine.url or "OpenAI's server"
@@ -89,7 +102,9 @@ class OpenAI(Backend):
         from openai import AuthenticationError, BadRequestError, NotFoundError, PermissionDeniedError
 
         if isinstance(error, (AuthenticationError, PermissionDeniedError)):
-            return f"{self._where()} does not take the key in {self.settings.machine.key_variable} ({error})."
+            variable = _key_variable(self.settings.machine)
+            key = f"the key in {variable}" if variable else "requests without a key: --set machine.key_variable=NAME"
+            return f"{self._where()} does not take {key} ({error})."
         if isinstance(error, _NONSENSE):
             return f"{self._where()} answers, but not as OpenAI's protocol has it ({type(error).__name__}: {error})."
         if isinstance(error, BadRequestError):
@@ -103,6 +118,11 @@ class OpenAI(Backend):
             f"{self._where()} does not answer ({type(error).__name__}: {error}). Its answers so far are kept: the same "
             "command goes on from there. More patience: --set machine.retries=N, machine.timeout_seconds=N."
         )
+
+
+def _key_variable(machine: GeneratorMachine) -> str:
+    """The environment variable whose value is sent as a key; none to a server that is not OpenAI's, unless named."""
+    return machine.key_variable or ("" if machine.url else "OPENAI_API_KEY")
 
 
 def _ask(client: Any, model: str, prompt: Prompt, sampling: Sampling) -> Answer:

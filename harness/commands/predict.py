@@ -9,10 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness.contracts import Context
+from harness.contracts import Context, System
 from harness.decode import decode, policy_of
 from harness.errors import DataError, MissingModel, UserError
 from harness.files import lines_of, read_text
+from harness.record import Record
 from harness.registry import ADAPTERS, resolve
 from harness.settings import build, flat
 from harness.spans import Sentence
@@ -45,16 +46,8 @@ def predict_lines(runs: Path, run: str, file: Path | None, words: bool, trust: b
     sentences = [_sentence(line, number, words) for number, line in lines_of(text) if line.strip()]
     if not sentences:
         raise UserError("There is no text to label: give a file with a sentence a line, or pipe it in.")
-    adapter = resolve(ADAPTERS, "adapter", record.adapter)
-    settings = build(adapter.settings_type, _without_devices(record.settings), f"the settings of {folder}")
-    if lack := adapter.missing(settings):
-        raise MissingModel(lack)
-    if adapter.fingerprint(settings) != record.fingerprint:
-        raise MissingModel(f"What {folder} was trained on top of has changed since; its weights fit no more.")
-    brief = build(Brief, record.task_card.get("brief", {}), f"the task's brief in {folder}")
     with TemporaryDirectory(prefix="harness-") as work:
-        context = Context(record.labels, brief, record.seed, Path(work), lambda row: None, lambda outputs: 0.0)
-        model = adapter(settings, context)
+        model = _model(folder, record, Path(work))
         model.load(weights)
         model.ready()
         outputs = model.predict(sentences)
@@ -65,9 +58,24 @@ def predict_lines(runs: Path, run: str, file: Path | None, words: bool, trust: b
         print(json.dumps({"text": sentence.text, "words": sentence.words, "spans": found}, ensure_ascii=False))
 
 
+def _model(folder: Path, record: Record, work: Path) -> System:
+    """The system of a run, as it is before training. Raises MissingModel where what it was trained on is not here."""
+    adapter = resolve(ADAPTERS, "adapter", record.adapter)
+    settings = build(adapter.settings_type, _without_devices(record.settings), f"the settings of {folder}")
+    if lack := adapter.missing(settings):
+        raise MissingModel(lack)
+    if adapter.fingerprint(settings) != record.fingerprint:
+        raise MissingModel(f"What {folder} was trained on top of has changed since; its weights fit no more.")
+    brief = build(Brief, record.task_card.get("brief", {}), f"the task's brief in {folder}")
+    context = Context(record.labels, brief, record.seed, work, lambda row: None, lambda outputs: 0.0)
+    made: System = adapter(settings, context)
+    return made
+
+
 def _without_devices(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a run, but for the devices that it was made on, which need not be here."""
-    machine = {key: value for key, value in settings.get(MACHINE, {}).items() if key not in ("device", "gpus")}
+    """The settings of a run, but for the devices that it was made on, which need not be here, and for keys."""
+    apart = ("device", "gpus", "key_variable")
+    machine = {key: value for key, value in settings.get(MACHINE, {}).items() if key not in apart}
     return {**settings, MACHINE: machine} if MACHINE in settings else dict(settings)
 
 

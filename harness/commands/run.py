@@ -66,7 +66,8 @@ def _ended_as_interrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
     here = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP) if here}
+    heard = [one for one in (signal.SIGTERM, signal.SIGHUP) if here and signal.getsignal(one) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heard}  # nohup has it ignore the latter
     try:
         yield
     finally:

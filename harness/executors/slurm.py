@@ -59,7 +59,8 @@ class Slurm(Executor):
         while under_way:
             queued = _queued() if self.cluster == "slurm" else None
             for handle, job in list(under_way.items()):
-                absent[handle.job_id] += queued is not None and handle.job_id not in queued
+                is_absent = queued is not None and handle.job_id not in queued
+                absent[handle.job_id] = absent[handle.job_id] + 1 if is_absent else 0  # looks in a row
                 if handle.done() or absent[handle.job_id] > _LOOKS:
                     del under_way[handle]
                     yield _outcome(handle, job)

@@ -16,7 +16,11 @@ _JUDGED = (
     "Noreen, 1989. Computer-Intensive Methods for Testing Hypotheses: An Introduction. Wiley.",
     "Holm, 1979. A Simple Sequentially Rejective Multiple Test Procedure. Scandinavian Journal of Statistics.",
 )
-_SPECIAL = str.maketrans({char: f"\\{char}" for char in "&%$#_"} | dict.fromkeys("{}\\", ""))
+_SPECIAL = str.maketrans(
+    {char: f"\\{char}" for char in "&%$#_"}
+    | {"^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+    | dict.fromkeys("{}\\", "")
+)
 
 
 def bibliography(records: Iterable[Record]) -> str:

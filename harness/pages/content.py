@@ -225,13 +225,13 @@ def _cells(board: Sequence[Entry], table: str, names: Sequence[str], name: str, 
 
 
 def _errors(board: Sequence[Entry]) -> Table:
-    scores = {entry.first.identity: [record.scores["test"] for record in entry.records] for entry in board}
+    scores = {entry.key: [record.scores["test"] for record in entry.records] for entry in board}
     repairs = sorted(
         {name for runs in scores.values() for run in runs for name in run.decoding if not name.startswith(ITEM)}
     )
     rows = []
     for entry in board:
-        runs = scores[entry.first.identity]
+        runs = scores[entry.key]
         counts = [statistics.fmean([run.errors[name] for run in runs]) for name in ERRORS]
         counts += [statistics.fmean([run.decoding.get(name, 0) for run in runs]) for name in repairs]
         rows.append([Cell(entry.first.title, key=entry.key), *(number(count, ",.0f") for count in counts)])

@@ -27,15 +27,16 @@ def board_page(content: Content, figures: Sequence[Sequence[Figure]], links: Map
     """The page of a task; `links` leads from a system's name to the page of its run, where there is one."""
     drawn = figures or [[] for _ in content.sections]
     title = f"{content.task}: leaderboard"
-    return render("board.html", title=title, content=content, figures=drawn, links=links, script="board.js")
+    values = {"title": title, "content": content, "figures": drawn, "links": links}
+    return render("board.html", values, "board.js")
 
 
 def index_page(lines: Sequence[IndexLine]) -> str:
     """The page that leads to all boards."""
-    return render("index.html", title="Leaderboards", lines=lines)
+    return render("index.html", {"title": "Leaderboards", "lines": lines})
 
 
-def render(template: str, script: str = "", **values: Any) -> str:
+def render(template: str, values: Mapping[str, Any], script: str = "") -> str:
     """A template filled in: everything is escaped but our own style and script, and figures that we drew."""
     from markupsafe import Markup
 

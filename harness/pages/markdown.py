@@ -35,5 +35,5 @@ def _table(table: Table) -> str:
 
 def text(value: str) -> str:
     """Somebody's text as text: nothing in it is markup."""
-    escaped = re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", " ".join(value.split()))
-    return escaped.replace("&", "&amp;")
+    escaped = re.sub(r"([\\`*_{}\[\]<>|#~$])", r"\\\1", " ".join(value.split()))
+    return re.sub(r"^(\d*)([-+.)]) ", r"\1\\\2 ", escaped).replace("&", "&amp;")  # no list either

@@ -88,21 +88,20 @@ def _run_page(run: _Run, runs: Sequence[_Run], gold: Sequence[Labeled]) -> str:
         sentences = [_sentence(*both) for both in zip(gold, found, strict=True)]
     others = [other for other in runs if other.entry is not run.entry and other.record is other.entry.first]
     others.sort(key=lambda other: other.record.sees_gold)  # nobody is ahead of those
-    return render(
-        "run.html",
-        title=f"{run.record.task}: {run.record.title}, seed {run.record.seed}",
-        script="run.js",
-        record=run.record,
-        facts=_facts(run.record),
-        seeds=[other for other in runs if other.entry is run.entry and other is not run],
-        tables=tables,
-        board=f"../../{run.record.task}.html",
-        errors=ERRORS,
-        data={
+    values = {
+        "title": f"{run.record.task}: {run.record.title}, seed {run.record.seed}",
+        "record": run.record,
+        "facts": _facts(run.record),
+        "seeds": [other for other in runs if other.entry is run.entry and other is not run],
+        "tables": tables,
+        "board": f"../../{run.record.task}.html",
+        "errors": ERRORS,
+        "data": {
             "sentences": sentences,
             "others": [{"name": other.record.title, "right": other.right} for other in others],
         },
-    )
+    }
+    return render("run.html", values, "run.js")
 
 
 def _said(folder: Path, gold: Sequence[Labeled]) -> tuple[list[list[Span]], list[RawOutput]]:

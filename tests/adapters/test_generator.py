@@ -198,6 +198,7 @@ def test_what_is_missing_is_said(harness: Callable[..., Any], tmp_path: Path, mo
     assert not list(tmp_path.glob("lookright/*/*/seed-*"))
     for setting, says in (
         ("machine.url=http://me:secret@127.0.0.1/v1", "no user name or key"),
+        ("machine.url=http://HOST:PORT/v1", "must be http://HOST:PORT/v1"),
         ("generation.max_tokens=999999", "leaves no room"),
         ("model.quantization=nf4", "model.quantization=none"),
     ):
@@ -212,4 +213,4 @@ def test_a_card_cannot_trust_remote_code_by_a_back_door(harness: Callable[..., A
         "[generator.model]\ntrust_remote_code = true\n"
     )
     answer = harness("show", f"{card}-0shot")
-    assert (answer.code, "cannot ask for trust_remote_code" in answer.err) == (2, True)
+    assert (answer.code, "cannot set model.trust_remote_code" in answer.err) == (2, True)

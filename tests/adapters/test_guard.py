@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -27,9 +28,11 @@ time.sleep(600)
 
 
 @pytest.mark.parametrize("said", ["all", "nothing"])
-def test_what_was_started_ends_with_a_killed_parent(said: str) -> None:
-    """Also while it is still being started; what was there before is left alone."""
-    parent = subprocess.Popen([sys.executable, "-c", STARTS, said], stdout=subprocess.PIPE, text=True)
+def test_what_was_started_ends_with_a_killed_parent(said: str, tmp_path: Path) -> None:
+    """Also while it is still being started; what was there before is left alone, and what lies around is not run."""
+    (tmp_path / "psutil.py").write_text("raise SystemExit", encoding="utf-8")
+    command = [sys.executable, "-P", "-c", STARTS, said]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     assert parent.stdout is not None
     before, guarded = map(int, parent.stdout.readline().split())
     time.sleep(0.5)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from harness.adapters.backends import Sampling
 from harness.adapters.backends.openai import OpenAI
+from harness.adapters.generator import Generator
 from harness.adapters.generator_settings import GeneratorSettings
 from harness.adapters.prompts import Prompt
 
@@ -35,6 +36,7 @@ class Busy(ThreadingHTTPServer):
         self.always = 0
         self.dies_after = 10**9
         self.nonsense = False
+        self.serves = "hosted"
         self.lock = threading.Lock()
 
 
@@ -45,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.nonsense:
             self.answer(200, "hello")
             return
-        self.answer(200, {"object": "list", "data": [{"id": "served", "object": "model"}]})
+        self.answer(200, {"object": "list", "data": [{"id": self.server.serves, "object": "model"}]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -127,7 +129,7 @@ def backend(server: Busy, **machine: Any) -> OpenAI:
 def test_requests_are_tried_again_and_answers_keep_their_places(busy: Busy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     busy.patience = 30
-    made = backend(busy)
+    made = backend(busy, key_variable="OPENAI_API_KEY")
     prompts = [Prompt((f"p{i}",), False) for i in range(10)]
     found = dict(made.complete(prompts, Sampling(7, stop=("\n",))))
     assert {index: answer.text for index, answer in found.items()} == {i: f"p{i}:x" for i in range(10)}
@@ -135,8 +137,33 @@ def test_requests_are_tried_again_and_answers_keep_their_places(busy: Busy, monk
     assert len(busy.asked) == 10
     assert 1 < busy.most <= 3
     assert busy.keys == {f"Bearer {SECRET}"}
-    assert busy.asked[0]["model"] == "served"
+    assert busy.asked[0]["model"] == "hosted"
     assert (busy.asked[0]["max_tokens"], busy.asked[0]["stop"]) == (7, ["\n"])
+
+
+def test_a_key_goes_to_no_server_that_it_was_not_named_for(busy: Busy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    list(backend(busy).complete([Prompt(("p",), False)], Sampling(7)))
+    assert busy.keys == {"Bearer none"}
+
+
+@pytest.mark.parametrize("serves", ["/somewhere/hosted", "hosted"])
+def test_a_server_may_call_the_model_by_its_path(busy: Busy, serves: str) -> None:
+    busy.serves = serves
+    list(backend(busy).complete([Prompt(("p",), False)], Sampling(7)))
+    assert busy.asked[0]["model"] == serves
+
+
+def test_a_server_of_another_model_is_refused(busy: Busy) -> None:
+    busy.serves = "another"
+    with pytest.raises(ServerError, match=r"serves another; if one of them is hosted, say --set served_model=NAME"):
+        list(backend(busy).complete([Prompt(("p",), False)], Sampling(7)))
+    assert not busy.asked
+
+
+def test_what_servers_answer_is_kept_apart(busy: Busy) -> None:
+    ours, theirs = (backend(busy, url=url).settings for url in ("http://ours:1/v1", "http://theirs:1/v1"))
+    assert Generator.fingerprint(ours) != Generator.fingerprint(theirs)
 
 
 def test_chats_and_schemas(busy: Busy) -> None:
@@ -164,16 +191,17 @@ def test_a_refused_prompt_costs_itself_alone(busy: Busy) -> None:
 
 
 def test_a_wrong_key_and_an_unknown_model_are_said(busy: Busy) -> None:
-    for code, says in ((401, "does not take the key"), (404, "served_model=NAME")):
+    refused = [(401, "", "requests without a key: --set machine.key_variable"), (404, "", "served_model=NAME")]
+    for code, variable, says in [*refused, (401, "SECRET", "does not take the key in SECRET")]:
         busy.always = code
         with pytest.raises(ServerError, match=says):
-            list(backend(busy).complete([Prompt(("p",), False)], Sampling(7)))
+            list(backend(busy, key_variable=variable).complete([Prompt(("p",), False)], Sampling(7)))
 
 
 def test_a_server_that_refuses_every_prompt_makes_no_run(
     harness: Callable[..., Any], busy: Busy, tmp_path: Path
 ) -> None:
-    busy.always = 400
+    busy.always, busy.serves = 400, "smollm2"
     command = ["run", "-s", "smollm2-0shot", "--task", "lookright", "--limit", "3", "--runs", tmp_path]
     command += ["--set", "backend=openai", "--set", f"machine.url=http://127.0.0.1:{busy.server_port}/v1"]
     for _ in range(3):
@@ -204,10 +232,11 @@ def test_the_next_command_asks_only_what_was_not_answered(
 ) -> None:
     """Also after a server that stayed away; and the key is written nowhere."""
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
-    busy.dies_after = 9
+    busy.dies_after, busy.serves = 9, "smollm2"
     command = ["run", "-s", "smollm2-0shot", "--task", "lookright", "--limit", "10", "--runs", tmp_path]
     command += ["--set", "prompt.style=sections", "--set", "backend=openai"]
     command += ["--set", f"machine.url=http://127.0.0.1:{busy.server_port}/v1", "--set", "machine.concurrency=2"]
+    command += ["--set", "machine.key_variable=OPENAI_API_KEY"]
     failed = harness(*command, "--set", "machine.retries=3")
     assert (failed.code, "answers so far are kept" in failed.err) == (2, True), failed.err
     busy.dies_after = 10**9

@@ -51,7 +51,7 @@ def test_rows_that_are_missing_or_broken_are_named(tmp_path: Path, content: byte
         store.read_sums(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["[]", "3", "", '{"schema"'])
+@pytest.mark.parametrize("content", ["[]", "3", "", '{"schema"', '{"schema": 1, "task": "../evil"}', '{"schema": 1}'])
 def test_a_record_that_is_none_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / store.RECORD).write_text(content)
     with pytest.raises(StoreError, match=f"{store.RECORD} is no readable record"):

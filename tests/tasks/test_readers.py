@@ -240,6 +240,34 @@ def test_an_array_on_one_line_gives_each_item_its_own_id(tmp_path: Path) -> None
     assert [labeled.sentence.id for labeled in reading.sentences] == ["x-1", "x-1.2", "x-1.3"]
 
 
+def test_sentences_of_no_document_are_their_own(tmp_path: Path) -> None:
+    items = [{"words": ["a"], "spans": [], "doc": doc, "id": doc} for doc in (None, 7, "d")]
+    path = write(tmp_path / "x.jsonl", "\n".join(map(json.dumps, items)))
+    reading = read("spans-json", path, words="words", document="doc", id="id")
+    found = [(one.sentence.document, one.sentence.id) for one in reading.sentences]
+    assert found == [(None, "x-1"), ("7", "7"), ("d", "d")]
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "says"),
+    [
+        ('{"tokens": ["a"], "ner_tags": ["O"]}\n{"tokens": [', MissingData, "could not be loaded"),
+        ("", MissingData, "could not be loaded"),
+        (
+            '{"tokens": ["a"], "ner_tags": ["O"]}\n{"tokens": ["a"], "ner_tags": null}',
+            DataError,
+            "'ner_tags' must be a list",
+        ),
+        ('{"tokens": [" "], "ner_tags": ["O"]}', DataError, "' ', which is no word"),
+        ('{"tokens": "a", "ner_tags": ["O"]}', DataError, "'tokens' must be a list"),
+    ],
+)
+def test_broken_hub_data_are_said(tmp_path: Path, content: str, error: type[Exception], says: str) -> None:
+    write(tmp_path / "train.jsonl", content)
+    with pytest.raises(error, match=says):
+        resolve(READERS, "reader", "hub")(Request("train", (), {}, {"id": str(tmp_path)}))
+
+
 def test_hidden_labels_of_the_hub_are_refused(tmp_path: Path) -> None:
     from datasets import ClassLabel, Dataset, Features, Sequence, Value
 

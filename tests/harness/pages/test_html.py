@@ -6,6 +6,17 @@ import re
 
 from harness.pages.content import Content, Section, Table
 from harness.pages.html import board_page
+from harness.pages.markdown import text
+
+
+def test_somebody_s_text_is_no_markup() -> None:
+    assert [text(value) for value in ("- a", "1. b", "$x$", "a - b", "-1")] == [
+        r"\- a",
+        r"1\. b",
+        r"\$x\$",
+        "a - b",
+        "-1",
+    ]
 
 
 def test_a_label_that_is_called_as_a_column_is_sorted_as_a_label() -> None:
