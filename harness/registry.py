@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from harness.errors import CardError, UnknownName
+from harness.errors import CardError, MissingPackage, UnknownName
 
 ADAPTERS = {
     "gazetteer": "harness.adapters.gazetteer:Gazetteer",
@@ -70,6 +70,14 @@ def resolve(table: dict[str, str], kind: str, name: str) -> Any:
         raise CardError(
             f"The {kind} {name!r}: {module!r} has no {attribute!r}; is another module of that name installed?"
         ) from error
+
+
+def optional(module: str, who: str, extra: str) -> Any:
+    """A package that comes with an extra of ours. Raises MissingPackage, with the install line."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingPackage(f'{who} needs the package {module}: pip install "harness[{extra}]"') from error
 
 
 def card_paths(kind: str) -> dict[str, Path]:

@@ -80,10 +80,15 @@ class ResolvedSystem:
 
 
 def adapter_class(card: SystemCard) -> Any:
-    """The class behind a card's adapter. Raises CardError for what is no System."""
-    found = resolve(ADAPTERS, "adapter", card.adapter)
+    """The class behind a card's adapter. Raises CardError, UnknownName."""
+    return adapter_called(card.adapter)
+
+
+def adapter_called(name: str) -> Any:
+    """The class of that name. Raises CardError for what is no System, UnknownName."""
+    found = resolve(ADAPTERS, "adapter", name)
     if not (isinstance(found, type) and issubclass(found, System)):
-        raise CardError(f"The adapter {card.adapter!r} of {card.name!r} is no class that derives from System.")
+        raise CardError(f"The adapter {name!r} is no class that derives from System.")
     return found
 
 

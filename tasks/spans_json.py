@@ -48,12 +48,12 @@ def read(request: Request) -> Reading:
             on_line[line] += 1
             place = f"{path.stem}-{line}" + (f".{on_line[line]}" if on_line[line] > 1 else "")
             sentence_id = named(item, options.id, path, line) or place
-            _add(reading, request, item, sentence_id, (path, line))
+            _add(reading, request, options, item, (path, line), sentence_id)
     return reading
 
 
-def _add(reading: Reading, request: Request, item: Any, id: str, at: tuple[Path, int]) -> None:
-    options, (path, line) = request.options_as(Options), at
+def _add(reading: Reading, request: Request, options: Options, item: Any, at: tuple[Path, int], id: str) -> None:
+    path, line = at
     document = named(item, options.document, path, line)
     mentions = [_mention(span, options, path, line) for span in field(item, options.spans, list, path, line)]
     if options.text:

@@ -14,11 +14,10 @@ from harness.decode import decode, policy_of
 from harness.errors import DataError, MissingModel, UserError
 from harness.files import lines_of, read_text
 from harness.record import Record
-from harness.registry import ADAPTERS, resolve
 from harness.settings import build, flat
 from harness.spans import Sentence
 from harness.store import WEIGHTS, Store, read_record
-from harness.system import MACHINE
+from harness.system import MACHINE, adapter_called
 from harness.task import Brief
 
 
@@ -60,7 +59,7 @@ def predict_lines(runs: Path, run: str, file: Path | None, words: bool, trust: b
 
 def _model(folder: Path, record: Record, work: Path) -> System:
     """The system of a run, as it is before training. Raises MissingModel where what it was trained on is not here."""
-    adapter = resolve(ADAPTERS, "adapter", record.adapter)
+    adapter = adapter_called(record.adapter)
     settings = build(adapter.settings_type, _without_devices(record.settings), f"the settings of {folder}")
     if lack := adapter.missing(settings):
         raise MissingModel(lack)

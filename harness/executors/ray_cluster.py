@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.contracts import Resources
-from harness.errors import CardError, MissingPackage, ServerError
+from harness.errors import CardError, ServerError
 from harness.executors import Executor
 from harness.executors.elsewhere import work_elsewhere
 from harness.job import Events, Job, Outcome, Started
+from harness.registry import optional
 from harness.store import Store
 
 _RETRIES = 3  # of a run whose node or process died; it goes on from its checkpoint where the store is shared
@@ -51,11 +52,7 @@ class RayCluster(Executor):
 def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingPackage('--on ray needs the package ray: pip install "harness[ray]"') from error
-    return ray
+    return optional("ray", "--on ray", extra="ray")
 
 
 def _connect(ray: Any, address: str) -> None:

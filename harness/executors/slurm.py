@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from harness.contracts import Resources
-from harness.errors import CardError, MissingPackage, ServerError
+from harness.errors import CardError, ServerError
 from harness.executors import Executor
 from harness.executors.elsewhere import work_elsewhere
 from harness.job import Events, Job, Outcome, Started
+from harness.registry import optional
 from harness.store import Store
 
 _EVERY = 2.0  # seconds between two looks
@@ -71,10 +72,7 @@ class Slurm(Executor):
                 time.sleep(_EVERY)
 
     def _submitit(self) -> Any:
-        try:
-            import submitit
-        except ImportError as error:
-            raise MissingPackage('--on slurm needs the package submitit: pip install "harness[slurm]"') from error
+        submitit = optional("submitit", "--on slurm", extra="slurm")
         logging.getLogger("submitit").setLevel(logging.ERROR)
         if self.cluster == "slurm" and not shutil.which("sbatch"):
             raise CardError(

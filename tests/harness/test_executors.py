@@ -19,10 +19,11 @@ import pytest
 
 from conftest import Result
 from harness.contracts import QUICK
+from harness.executors import slurm as slurm_executor
 from harness.executors.local import _share, _side_by_side
 from harness.executors.slurm import Slurm
 from harness.grid import Place, Request, jobs_of
-from harness.job import Events, Job, Outcome
+from harness.job import Events, Job, Outcome, Started
 from harness.registry import EXECUTORS
 from harness.store import RunKey, Store
 from test_cli import tiny
@@ -302,6 +303,29 @@ def test_a_job_that_slurm_stops_is_queued_again_and_goes_on(
     assert stopped.code == 0, stopped.err
     assert harness(*grid, "--runs", tmp_path / "whole").code == 0
     assert alike(results(tmp_path / "stopped")) == alike(results(tmp_path / "whole"))
+
+
+def test_a_job_that_the_queue_misses_now_and_then_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [job] = jobs_of([Request(["gazetteer"], ["lookright"])], Place(None, tmp_path))
+    looks = 0
+
+    class Handle:
+        job_id, state = "7", "RUNNING"
+
+        def done(self) -> bool:
+            return looks == 100
+
+    def queued() -> set[str]:
+        nonlocal looks
+        looks += 1
+        return {"7"} if looks % 5 else set()
+
+    monkeypatch.setattr(slurm_executor, "_queued", queued)
+    monkeypatch.setattr(slurm_executor, "_EVERY", 0)
+    monkeypatch.setattr(slurm_executor, "_outcome", lambda handle, job: Outcome(job.key, ran=True))
+    events = list(Slurm("cpu", 0)._watched({Handle(): job}))
+    assert events == [Started(job.key), Outcome(job.key, ran=True)]
+    assert looks == 100
 
 
 def test_slurm_may_stop_a_job_for_its_time_many_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
