@@ -15,11 +15,9 @@ from harness.adapters.masks import unmask
 from harness.adapters.pretrained import autocast_in, load_pretrained, prepare
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.subwords import Batch, SubwordEncoder
-from harness.adapters.weights import folder_of
+from harness.adapters.weights import folder_of, loading
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
-
-from harness.errors import CardError
 
 
 class TokenClassifier(Trainable):
@@ -80,11 +78,9 @@ def build_encoder(settings: TaggerSettings) -> SubwordEncoder:
     """The tokenizer, with as many subwords a window as the settings and the model allow. Raises CardError."""
     folder = folder_of(settings.model)
     trust = settings.model.trust_remote_code
-    try:
+    with loading(folder):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
-    except (ValueError, OSError, ImportError, KeyError) as error:
-        raise CardError(f"The model in {folder} cannot be loaded: {error}") from error
     limit = min(settings.max_length, getattr(config, "max_position_embeddings", None) or settings.max_length)
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
         limit = min(limit, config.max_position_embeddings - 2)  # their positions start behind the padding index

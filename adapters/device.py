@@ -30,7 +30,9 @@ def device_of(name: str) -> torch.device:
             torch.cuda.set_device(device.index or 0)  # for what is loaded where nothing is said
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise CardError(f"machine.device = {name!r} will not do here: {reason} Try auto, cpu or cuda.") from error
+        raise CardError(
+            f"machine.device = {name!r} will not do here: {reason.rstrip('.')}. Try auto or cpu."
+        ) from error
     return device
 
 

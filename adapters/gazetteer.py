@@ -6,8 +6,9 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from harness.contracts import QUICK, Context, Cost, Resources, System
@@ -23,7 +24,7 @@ class Settings:
     """`lowercase` matches mentions in any case. `min_share`: in how many of its places a run of words is a mention."""
 
     lowercase: bool = False
-    min_share: float = 0.5
+    min_share: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
 class Gazetteer(System):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from harness.adapters.device import computed_in, device_of, free_bytes
 from harness.adapters.llama_block import joinable
 from harness.adapters.lowrank import with_lora
 from harness.adapters.settings import Lora, Machine, Model, Train
+from harness.adapters.weights import loading
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -38,17 +39,32 @@ def load_pretrained(kind: Any, folder: Path, model: Model, machine: Machine, tra
             bnb_4bit_compute_dtype=computed_in(model, machine),
         )
     preferred = GROUPED if device.type == "cpu" else None
-    try:
-        return kind.from_pretrained(
+    with loading(folder):
+        loaded, found = kind.from_pretrained(
             folder,
             dtype=torch.float32 if train and train.method == "full" else computed_in(model, machine),
             attn_implementation=preferred if model.attention == "auto" else model.attention,
             use_safetensors=True,
             trust_remote_code=model.trust_remote_code,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
             **options,
         )
-    except (ValueError, OSError, ImportError, KeyError) as error:
-        raise CardError(f"The model in {folder} cannot be loaded: {error}") from error
+    _refuse_misfits(folder, found)
+    return loaded
+
+
+def _refuse_misfits(folder: Path, found: Mapping[str, Any]) -> None:
+    """Raise CardError for weights that would be random: those that a file lacks, or has in another shape.
+
+    But for a pooler's, which language models come without, and which nothing here reads.
+    """
+    what = "config.json and *.safetensors do not belong together."
+    for name, stored, expected in sorted(found["mismatched_keys"]):
+        raise CardError(f"{folder} has {name} as {list(stored)} where {list(expected)} was expected: {what}")
+    absent = sorted(name for name in found["missing_keys"] if "pooler" not in name)
+    if absent:
+        raise CardError(f"{folder} lacks {len(absent)} weights of its model, the first of them {absent[0]}: {what}")
 
 
 def autocast_in(model: Model, train: Train, machine: Machine) -> torch.dtype | None:

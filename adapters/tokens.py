@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.adapters.prompts import Prompt
 from harness.adapters.settings import Model
+from harness.adapters.weights import loading
 
 from harness.errors import CardError
 
@@ -21,10 +22,8 @@ def load_tokenizer(folder: Path, model: Model) -> Any:
     """The tokenizer in a model's folder."""
     from transformers import AutoTokenizer
 
-    try:
+    with loading(folder):
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
-    except (ValueError, OSError, ImportError, KeyError) as error:
-        raise CardError(f"The tokenizer in {folder} cannot be loaded: {error}") from error
 
 
 def context_length(folder: Path) -> int:

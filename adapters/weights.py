@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from harness.adapters import embedded
 from harness.adapters.settings import Model
 
-from harness.errors import MissingModel, StoreError, UserError
+from harness.errors import CardError, MissingModel, StoreError, UserError
 from harness.files import write_whole
 
 EMBEDDED_PREFIX = "embedded:"
@@ -82,6 +83,20 @@ def _digest(path: Path) -> str:
     return digest
 
 
+@contextmanager
+def loading(folder: Path) -> Iterator[None]:
+    """Inside, what transformers raises for a model that it cannot make becomes a CardError that says what is wrong."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    try:
+        yield
+    except (ValueError, OSError, ImportError, KeyError, TypeError, RuntimeError, StrictDataclassError) as error:
+        for path in sorted(folder.glob("*.json")):
+            _json(path)
+        said = " ".join(str(error).split())
+        raise CardError(f"The model in {folder} cannot be loaded ({type(error).__name__}): {said}") from error
+
+
 def is_local(model: Model) -> bool:
     """Whether the weights come from a folder or a package, and not from a hub."""
     return model.path.startswith(EMBEDDED_PREFIX) or _is_folder(model.path)
@@ -107,22 +122,27 @@ def _size(path: Path) -> int:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MissingModel(f"{path} is not a whole JSON file ({error}); copy the model's files anew.") from error
-    if not isinstance(content, dict):
-        raise MissingModel(f"{path} is not a JSON object; it must be as save_pretrained writes it.")
+    content = _json(folder / "config.json")
+    if not isinstance(content, dict) or "model_type" not in content:
+        raise MissingModel(f"{folder / 'config.json'} has no model_type; it must be as save_pretrained writes it.")
     return content
 
 
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise MissingModel(f"{path} is not a whole JSON file ({error}); copy the model's files anew.") from error
+
+
 def _is_folder(path: str) -> bool:
-    return Path(path).is_dir() or path.startswith(("/", "./", "../", "~")) or path.count("/") > 1
+    return Path(path).exists() or path.startswith(("/", "./", "../", "~")) or path.count("/") > 1
 
 
 def _checked(folder: Path) -> Path:
     folder = folder.expanduser()
+    if folder.is_file():
+        raise MissingModel(f"{folder} is a file; model.path names the folder that a model's files are in.")
     if not folder.is_dir():
         raise MissingModel(f"The model folder {folder} does not exist; --set model.path=DIR names another.")
     if not (folder / "config.json").exists():
@@ -133,6 +153,10 @@ def _checked(folder: Path) -> Path:
         raise MissingModel(
             f"The model folder {folder} has no *.safetensors file. Weights in pickle files (.bin, .pt) are never "
             "loaded, since they can run code; convert them once with transformers' save_pretrained."
+        )
+    if not any(path.name.startswith(("tokenizer", "vocab")) or path.suffix == ".model" for path in folder.iterdir()):
+        raise MissingModel(
+            f"The model folder {folder} has no tokenizer; copy its files (tokenizer.json, vocab...) there."
         )
     _config(folder)
     parameters(folder)
@@ -153,7 +177,7 @@ def _fetch(model: Model, patterns: tuple[str, ...]) -> Path:
         ) from error
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         raise MissingModel(
-            f"The weights {model.path!r} are neither in the local hub cache nor to be had from the hub "
+            f"The weights {model.path!r} are no folder here, nor in the local hub cache, nor had from the hub "
             f"({type(error).__name__}). Get them from https://huggingface.co/{model.path} on a machine "
             f"that reaches it, {mend}."
         ) from error

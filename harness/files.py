@@ -24,7 +24,7 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
         text = data.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        fix = "Convert the file to UTF-8 (or name the encoding of a task's files with --set options.encoding=NAME)."
+        fix = "Convert the file to UTF-8; the encoding of a task's files can be named: --set options.encoding=NAME."
         raise DataError(path, line, f"byte {data[error.start]:#04x} is not valid {encoding}.", fix) from error
     except LookupError as error:
         raise DataError(path, None, f"no encoding is called {encoding!r}.") from error

@@ -79,7 +79,9 @@ def _check_tag(path: Path, line: int, tag: str, scheme: Scheme) -> None:
     try:
         split_tag(tag, scheme)
     except ValueError as error:
-        raise DataError(path, line, f"{error}.", "--pred-scheme (or --set scheme=NAME) names another scheme.") from None
+        raise DataError(
+            path, line, f"{error}.", "--pred-scheme of harness score, or --set scheme=NAME of a run, names another."
+        ) from None
 
 
 def _from_json(path: Path, sentences: Sequence[Sentence], scheme: Scheme) -> list[RawOutput]:

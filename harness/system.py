@@ -34,7 +34,7 @@ from harness.settings import CLOSED, NAME, build, flat, known_keys, merged, nest
 
 MACHINE = "machine"  # the table of settings that change how a run is carried out, not what comes out
 _UNMASK = re.compile(r"(?P<model>.+)-unmask-(?P<bits>[01?*\[\]]+)")
-_GENERATOR = re.compile(r"(?P<model>.+)-(?:(?P<shots>[0-9]{1,3})shot|it)")
+_GENERATOR = re.compile(r"(?P<model>.+)-(?:(?P<shots>[0-9]{1,9})shot|it)")
 _GENERATORS = ("0shot", "5shot", "it")  # what shell patterns find
 _RESERVED = {"model.trust_remote_code", "machine.key_variable"}
 _WILD = re.compile(r"[?*\[]")

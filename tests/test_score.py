@@ -53,8 +53,8 @@ def test_what_was_invalid_in_the_gold_of_a_file_is_told(tmp_path: Path, harness:
         for policy in ("strict", "conlleval")
     )
     assert (strict["counts"]["gold"], lenient["counts"]["gold"]) == (1, 2)
-    assert strict["gold_changes"] == {"repaired-no-begin": 1}
-    assert "gold changed: repaired-no-begin 1" in harness("score", "--gold", path, "--pred", path).out
+    assert (strict["gold_changes"], lenient["gold_changes"]) == ({"dropped-no-begin": 1}, {"repaired-no-begin": 1})
+    assert "gold changed: dropped-no-begin 1 (is --gold-scheme" in harness("score", "--gold", path, "--pred", path).out
 
 
 def test_score_splits_columns_where_it_is_told(tmp_path: Path, harness: Harness) -> None:

@@ -62,7 +62,7 @@ def _model(folder: Path, record: Record, work: Path) -> System:
     adapter = adapter_called(record.adapter)
     settings = build(adapter.settings_type, _without_devices(record.settings), f"the settings of {folder}")
     if lack := adapter.missing(settings):
-        raise MissingModel(lack)
+        raise MissingModel(f"What {folder} was trained on top of must be where it was then. {lack}")
     if adapter.fingerprint(settings) != record.fingerprint:
         raise MissingModel(f"What {folder} was trained on top of has changed since; its weights fit no more.")
     brief = build(Brief, record.task_card.get("brief", {}), f"the task's brief in {folder}")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from harness.bulk import score_columns
 from harness.commands.tables import columns, counts_text
-from harness.decode import policy_of
+from harness.decode import Policy, policy_of
 from harness.protocol import SplitScore
 from harness.schemes import Scheme, scheme_of
 
@@ -45,7 +45,7 @@ def score_files(options: ScoreOptions) -> None:
         from harness.commands.judge_files import judged
 
         found = judged(options, policy)
-    summary, changes = found
+    summary, changes = found[0], _named_for(policy, found[1])
     if options.json:
         print(json.dumps({**asdict(summary), "gold_changes": changes}, indent=2, ensure_ascii=False))
     else:
@@ -59,8 +59,16 @@ def _plain(options: ScoreOptions) -> bool:
     return schemes == {Scheme.IOB2} and rest == (-1, -1, "white-space", "")
 
 
+def _named_for(policy: Policy, changes: dict[str, int]) -> dict[str, int]:
+    """What was changed of the gold: what conlleval repairs, the other policies drop."""
+    if policy is Policy.CONLLEVAL:
+        return changes
+    return {name.replace("repaired-", "dropped-"): count for name, count in changes.items()}
+
+
 def _text(summary: SplitScore, changes: dict[str, int]) -> str:
-    hint = " (is --gold-scheme the gold's?)" if any(name.startswith("repaired") for name in changes) else ""
+    gold_hint = " (is --gold-scheme the gold's?)" if changes else ""
+    pred_hint = " (is --pred-scheme theirs?)" if summary.decoding else ""
     head = ["", "F1", "P", "R", "gold", "predicted", "matched"]
     low, high = summary.interval
     micro = {"f1": summary.f1, "precision": summary.precision, "recall": summary.recall, **summary.counts}
@@ -71,7 +79,8 @@ def _text(summary: SplitScore, changes: dict[str, int]) -> str:
         f"{columns([head, *rows])}\n\n"
         f"macro F1 {summary.macro_f1:.2f}; 95% interval of the micro F1 {low:.2f} to {high:.2f}\n"
         f"{summary.sentences} sentences, {summary.words} words\n"
-        f"errors: {errors}\npredictions changed: {repairs}\ngold changed: {gold}{hint}\n{summary.signature}"
+        f"errors: {errors}\n"
+        f"predictions changed: {repairs}{pred_hint}\ngold changed: {gold}{gold_hint}\n{summary.signature}"
     )
 
 
