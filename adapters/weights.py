@@ -159,7 +159,7 @@ def _checked(folder: Path) -> Path:
             f"The model folder {folder} has no tokenizer; copy its files (tokenizer.json, vocab...) there."
         )
     _config(folder)
-    parameters(folder)
+    parameters(folder)  # reads the header of every file
     return folder
 
 

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from harness.breakdown import ERRORS, errors
-from harness.decode import Policy
+from harness.decode import Policy, gold_changes
 from harness.gold import digest_of_gold
 from harness.intervals import interval_of_sums
 from harness.protocol import LENGTHS, SplitScore, signature, summed
@@ -85,7 +85,7 @@ class Spans:
 
 
 def score_columns(gold: Path, pred: Path, policy: Policy) -> tuple[SplitScore, dict[str, int]] | None:
-    """The scores of two files in IOB2, and what was repaired in the gold; None where they are not the plain case."""
+    """The scores of two files in IOB2, and what was changed of the gold; None where they are not the plain case."""
     if policy is Policy.DISCARD:
         return None
     with ThreadPoolExecutor(2) as threads:
@@ -106,7 +106,7 @@ def score_columns(gold: Path, pred: Path, policy: Policy) -> tuple[SplitScore, d
         score = _score(labels, golds, preds, found_S)
         line = signature(gold.stem, digest.result(), policy)
         found = summed(score, line, (sentences, read.count), interval.result(), kinds, preds.violations)
-    return found, {f"repaired-{name}": count for name, count in sorted(golds.violations.items())}
+    return found, gold_changes(golds.violations, policy)
 
 
 def _digest(read: Columns, labels: Sequence[str], golds: Spans) -> str:

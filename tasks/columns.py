@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic.dataclasses import dataclass
 
 from harness.columns import ColumnSentence, Layout, column_sentences
-from harness.decode import Policy, decode_tags
+from harness.decode import Policy, decode_tags, gold_changes
 from harness.errors import DataError
 from harness.reading import Reading, Request
 from harness.schemes import OUTSIDE, Scheme, split_tag
@@ -47,7 +47,7 @@ def _add(reading: Reading, request: Request, options: Options, found: ColumnSent
         if label:
             request.check_label(label, path, line)
     decoded = decode_tags(tags, options.scheme, options.repair)
-    reading.report.update({f"repaired-{violation}": count for violation, count in decoded.report.items()})
+    reading.report.update(gold_changes(decoded.report, options.repair))
     document = path.stem if options.document_per_file else found.document
     sentence = Sentence(f"{path.stem}-{found.lines[0]}", tuple(found.words), document)
     reading.add(sentence, decoded.spans, path, found.lines[0])

@@ -8,7 +8,7 @@ from typing import Any
 from harness.tasks.fields import field, named, words
 from pydantic.dataclasses import dataclass
 
-from harness.decode import Policy, decode_tags
+from harness.decode import Policy, decode_tags, gold_changes
 from harness.errors import CardError, DataError, MissingData
 from harness.reading import Reading, Request
 from harness.schemes import Scheme
@@ -52,7 +52,7 @@ def read(request: Request) -> Reading:
             decoded = decode_tags(tags, options.scheme, options.repair)
         except ValueError as error:
             raise DataError(source, number, f"{error}.") from None
-        reading.report.update({f"repaired-{violation}": count for violation, count in decoded.report.items()})
+        reading.report.update(gold_changes(decoded.report, options.repair))
         for span in decoded.spans:
             request.check_label(span.label, source, number)
         reading.add(sentence, decoded.spans, source, number)

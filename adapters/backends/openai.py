@@ -93,7 +93,7 @@ class OpenAI(Backend):
         """Whether a server's name for a model says that it is the one that is here: its path, or the last part."""
         assert self.folder is not None
         path = self.settings.model.path.removeprefix(EMBEDDED_PREFIX)
-        return name == path or Path(name).name in (Path(path).name, self.folder.name)
+        return Path(name).name in (Path(path).name, self.folder.name)
 
     def _where(self) -> str:
         return self.settings.machine.url or "OpenAI's server"

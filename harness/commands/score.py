@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from harness.bulk import score_columns
 from harness.commands.tables import columns, counts_text
-from harness.decode import Policy, policy_of
+from harness.decode import policy_of
 from harness.protocol import SplitScore
 from harness.schemes import Scheme, scheme_of
 
@@ -45,7 +45,7 @@ def score_files(options: ScoreOptions) -> None:
         from harness.commands.judge_files import judged
 
         found = judged(options, policy)
-    summary, changes = found[0], _named_for(policy, found[1])
+    summary, changes = found
     if options.json:
         print(json.dumps({**asdict(summary), "gold_changes": changes}, indent=2, ensure_ascii=False))
     else:
@@ -57,13 +57,6 @@ def _plain(options: ScoreOptions) -> bool:
     schemes = {scheme_of(options.gold_scheme), scheme_of(options.pred_scheme)}
     rest = (options.gold_column, options.pred_column, options.separator, options.comment)
     return schemes == {Scheme.IOB2} and rest == (-1, -1, "white-space", "")
-
-
-def _named_for(policy: Policy, changes: dict[str, int]) -> dict[str, int]:
-    """What was changed of the gold: what conlleval repairs, the other policies drop."""
-    if policy is Policy.CONLLEVAL:
-        return changes
-    return {name.replace("repaired-", "dropped-"): count for name, count in changes.items()}
 
 
 def _text(summary: SplitScore, changes: dict[str, int]) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from harness.decode.decoded import Decoded
 from harness.decode.spans import decode_spans
-from harness.decode.tags import Policy, decode_tags, policy_of
+from harness.decode.tags import Policy, decode_tags, gold_changes, policy_of
 from harness.decode.text import decode_text
 from harness.outputs import RawOutput, Tags, Text
 from harness.spans import Sentence
 
-__all__ = ["DECODE_VERSION", "Decoded", "Policy", "decode", "decode_tags", "policy_of"]
+__all__ = ["DECODE_VERSION", "Decoded", "Policy", "decode", "decode_tags", "gold_changes", "policy_of"]
 
 DECODE_VERSION = 1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from harness.decode.decoded import Decoded
@@ -46,6 +46,12 @@ def decode_tags(tags: Sequence[str], scheme: Scheme = Scheme.IOB2, policy: Polic
     else:
         kept = _discard(found)
     return Decoded(tuple(chunk.span for chunk in kept), dict(report))
+
+
+def gold_changes(violations: Mapping[str, int], policy: Policy) -> dict[str, int]:
+    """What a policy did to gold with these violations, by name: what conlleval repairs, the others drop."""
+    done = "repaired" if policy is Policy.CONLLEVAL else "dropped"
+    return {f"{done}-{name}": count for name, count in sorted(violations.items())}
 
 
 def _discard(found: Sequence[Chunk]) -> list[Chunk]:

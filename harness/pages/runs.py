@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.board import NONE, Entry
 from harness.breakdown import ERRORS, RIGHT, Pair, pairs
-from harness.errors import DataError, StoreError
+from harness.errors import DataError
 from harness.files import write_whole
 from harness.outputs import RawOutput
 from harness.pages.content import Cell, Table, number
@@ -20,7 +20,7 @@ from harness.panel import WHAT, panel
 from harness.predictions import read_stored, spans_json
 from harness.record import Record
 from harness.spans import Labeled, Span
-from harness.store import PREDICTIONS, read_rows
+from harness.store import PREDICTIONS, read_rows, unreadable
 from harness.stored import stored_gold, stored_spans
 
 _LABELS = 30  # of a table of confusions
@@ -112,9 +112,7 @@ def _said(folder: Path, gold: Sequence[Labeled]) -> tuple[list[list[Span]], list
             raise ValueError(f"{len(said)} sentences instead of {len(gold)}")
         return said, outputs
     except (DataError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{folder / PREDICTIONS} is no readable file of predictions ({error}). Move the folder out of the store."
-        ) from error
+        raise unreadable(folder / PREDICTIONS, "list of predictions", error) from error
 
 
 def _facts(record: Record) -> dict[str, str]:
