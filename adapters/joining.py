@@ -54,14 +54,14 @@ class Joining:
             for product in copied:
                 product.merged_IO = None
 
-    def _before(self, backbone: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
+    def _before(self, backbone: PreTrainedModel, args: Any, kwargs: dict[str, Any]) -> Any:
         if not (backbone.training or self.predicts):
             return None
         if backbone.training:
             self.refresh()
         mask = kwargs["attention_mask"]
         real_BL = mask if mask.ndim == 2 else mask.new_ones(mask.shape[0], mask.shape[-1])  # laid out without padding
-        return args, {**kwargs, _PLACES: Places.of(real_BL)}
+        return args, {**kwargs, _PLACES: Places.of(real_BL, backbone.dtype)}
 
     def _forward(self, block: nn.Module, joined: JoinedBlock) -> Any:
         """A block's forward pass; from the first to the last, subwords stand without padding."""

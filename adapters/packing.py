@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional as F
 
 _STEP, _ROW_STEP = 64, 16  # subwords in all, and of a row, are rounded up to multiples of these at most
+_STEP_IN_FLOAT32 = 8  # on a CPU, whose float32 products are made by code that is there for any size
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,11 @@ class Places:
     )
 
     @classmethod
-    def of(cls, real_BL: torch.Tensor) -> Places:
-        """From a mask of shape [B, L] that is 0 for padding, on whose device they are; a GPU is waited for."""
+    def of(cls, real_BL: torch.Tensor, dtype: torch.dtype = torch.bfloat16) -> Places:
+        """From a mask of shape [B, L] that is 0 for padding, on whose device they are; a GPU is waited for.
+
+        `dtype`: what products of the subwords are computed in, on which it depends how many sizes are too many.
+        """
         device, real_BL = real_BL.device, real_BL.cpu()  # where many small steps take least
         B, L = real_BL.shape
         length = _rounded(L, _ROW_STEP)
@@ -48,7 +52,8 @@ class Places:
         packed_N = (torch.tensor(row_B) * length + torch.tensor(start_B))[sentence_N] + within_N
         among_BL, among_RL = torch.full((B * L,), -1), torch.full((rows * length,), -1)
         among_BL[real_N] = among_RL[packed_N] = numbers_N
-        added = _rounded(len(real_N), _STEP) - len(real_N)
+        step = _STEP_IN_FLOAT32 if dtype is torch.float32 and device.type == "cpu" else _STEP
+        added = _rounded(len(real_N), step) - len(real_N)
         real_N, packed_N = F.pad(real_N, (0, added)), F.pad(packed_N, (0, added), value=-1)
         found = (real_N, among_BL.view(B, L), packed_N, among_RL.view(rows, length))
         return cls(*(one.to(device, non_blocking=True) for one in found))

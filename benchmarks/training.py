@@ -20,12 +20,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from harness.adapters.device import device_of
+from harness.adapters.device import computed_in, device_of
 from harness.adapters.settings import TaggerSettings
 
 from benchmarks.contenders import OPPONENTS, OURS, SEED, TRAINER, Facts, contender_of, windows_of
 from benchmarks.processes import last_line, running_on, tell, told, wait_for
-from benchmarks.tables import command, interleaved, parser_of, positive, shown, spread, square_rate, write
+from benchmarks.tables import command, interleaved, name_of, parser_of, positive, shown, spread, square_rate, write
 from harness.dataset import Dataset, load_dataset
 from harness.environment import peak_memory, usable_cores
 from harness.errors import CardError
@@ -42,8 +42,8 @@ class Found:
     """Subwords a second of training, without padding; the peak of memory in MiB, of the GPU where there is one;
     sentences a second at inference.
 
-    `square` and `own`, right after the training: operations a second of large square bf16 products, and of the model's
-    own matrices with the rows of an update, one after another and nothing else; the latter of ours only.
+    `square` and `own`, right after the training: operations a second of large square products, and of the model's own
+    matrices with the rows of an update, one after another and nothing else; the latter of ours only.
     """
 
     trained: float
@@ -103,7 +103,7 @@ def _measured(name: str, settings: TaggerSettings, dataset: Dataset, updates: in
     told()
     trained = contender.train(windows, updates * _LONGER if name == OURS else updates)
     memory = peak_memory()
-    square = square_rate(device_of(settings.machine.device))
+    square = square_rate(device_of(settings.machine.device), computed_in(settings.model, settings.machine))
     own = 0.0
     if name == OURS and settings.train.method == "lora":
         facts = Facts(contender.model, windows)
@@ -141,6 +141,7 @@ def _together(name: str, asked: argparse.Namespace, number: int) -> Found:
 def _text(asked: argparse.Namespace, settings: TaggerSettings, facts: Facts, ours: Sequence[Found]) -> str:
     """What was measured, and how."""
     size, flops = settings.train.batch * settings.train.accumulation, facts.flops()
+    dtype = name_of(computed_in(settings.model, settings.machine))
     lora = f"LoRA r {settings.lora.r}, {settings.lora.targets}"
     what = lora if settings.train.method == "lora" else "all weights trained"
     where = f"{len(usable_cores())} processes at once, each on one core" if asked.side_by_side else "one process"
@@ -150,8 +151,8 @@ def _text(asked: argparse.Namespace, settings: TaggerSettings, facts: Facts, our
         "second, without padding, and sentences a second at inference (ours sorts them and merges adapters; the "
         f"others take batches of 16 as they come): medians of {asked.rounds} interleaved rounds, with range and median "
         f"of the rounds' ratios of ours to each; the peak of memory is that of a process in training. An update needs "
-        f"{flops / 1e9:.2f} GFLOP a subword. The share is of `square`, the TFLOP/s of large square bf16 products "
-        "in the same processes right after training."
+        f"{flops / 1e9:.2f} GFLOP a subword. All compute in {dtype}; the share is of `square`, the TFLOP/s of large "
+        "square products in it, in the same processes right after training."
     )
     own = median(one.own for one in ours)
     if not own:

@@ -48,6 +48,11 @@ def test_sizes_of_updates_are_few() -> None:
     assert len({len(places.packed_N) for places in updates}) < 20
 
 
+def test_in_float32_on_a_cpu_less_is_added() -> None:
+    assert len(Places.of(torch.ones(1, 513).long(), torch.float32).packed_N) == 520
+    assert len(Places.of(torch.ones(1, 513).long()).packed_N) == 576
+
+
 def test_short_sentences_share_a_row() -> None:
     assert Places.of(real_of([3, 8, 5, 2])).among_RL.tolist() == [
         [3, 4, 5, 6, 7, 8, 9, 10],
