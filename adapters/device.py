@@ -36,6 +36,15 @@ def device_of(name: str) -> torch.device:
     return device
 
 
+def check_attention(model: Model, machine: Machine) -> None:
+    """Raises CardError for an attention that torch cannot train with on the device."""
+    if model.attention == "flex_attention" and device_of(machine.device).type == "cpu":
+        raise CardError(
+            "model.attention=flex_attention is for GPUs: on a CPU torch cannot train with it, and on one without "
+            "AVX-512 it computes padded sentences wrong. Use auto, eager or sdpa."
+        )
+
+
 def computed_in(model: Model, machine: Machine) -> torch.dtype:
     """What a model's products are computed in: the dtype of its weights, or float32 where they are widened."""
     import torch

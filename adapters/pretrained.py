@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from harness.adapters.attention import GROUPED
-from harness.adapters.device import computed_in, device_of, free_bytes
+from harness.adapters.device import check_attention, computed_in, device_of, free_bytes
 from harness.adapters.llama_block import joinable
 from harness.adapters.lowrank import with_lora
 from harness.adapters.settings import Lora, Machine, Model, Train
@@ -26,6 +26,7 @@ def load_pretrained(kind: Any, folder: Path, model: Model, machine: Machine, tra
 
     Where all of it is to be trained, it is in float32, see `autocast_in`. Raises CardError where it cannot be loaded.
     """
+    check_attention(model, machine)
     device = device_of(machine.device)
     options: dict[str, Any] = {}
     if model.quantization == "nf4":

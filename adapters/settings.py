@@ -21,7 +21,7 @@ class Model:
 
     `dtype` is that of the frozen base, unless `machine.widen` has it in float32; what is trained always is.
     `quantization` nf4 is QLoRA's 4 bits with double quantization. `attention` is our own for short rows (grouped) or
-    one of transformers' (sdpa, eager, flex_attention, flash_attention_2); auto takes grouped on a CPU, and
+    one of transformers' (sdpa, eager; on GPUs flex_attention, flash_attention_2); auto takes grouped on a CPU, and
     wherever blocks are trained as joined ones; elsewhere what transformers prefers.
     """
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from harness.adapters import trackers, weights
 from harness.adapters.citations import UNMASKING, training_citations
-from harness.adapters.device import freed_device
+from harness.adapters.device import check_attention, freed_device
 from harness.adapters.needs import needs
 from harness.adapters.settings import TaggerSettings
 
@@ -52,8 +52,9 @@ class Tagger(System):
 
     @classmethod
     def check(cls, settings: TaggerSettings, sentences: Sequence[Sentence]) -> None:
-        """Raises CardError for a device that is not here, and for more mask bits than blocks."""
+        """Raises CardError for a device that is not here or an attention it lacks, and for more bits than blocks."""
         freed_device(settings.machine.device)
+        check_attention(settings.model, settings.machine)
         if settings.unmask:
             from harness.adapters.masks import unmasked_blocks
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from harness.adapters.device import computed_in, is_widened
-from harness.adapters.settings import Machine, Model
+from harness.adapters.settings import Machine, Model, TaggerSettings
+from harness.adapters.tagger import Tagger
 
+from harness.errors import CardError
 from tests.adapters.test_tagger import fitted
 
 
@@ -46,6 +48,12 @@ def test_what_is_said_goes_before_what_the_processor_has(monkeypatch: pytest.Mon
     assert computed_in(Model("m"), Machine(device="cpu", widen="off")) is torch.bfloat16
     processor_with(monkeypatch, "amx_bf16")
     assert computed_in(Model("m"), Machine(device="cpu", widen="on")) is torch.float32
+
+
+def test_flex_attention_is_refused_on_a_cpu() -> None:
+    settings = TaggerSettings(Model("m", attention="flex_attention"), machine=Machine(device="cpu"))
+    with pytest.raises(CardError, match="for GPUs"):
+        Tagger.check(settings, [])
 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])

@@ -135,13 +135,14 @@ def test_saving_and_loading_change_nothing(tiny_decoder: Path, tmp_path: Path, m
 
 
 def test_what_is_trained_is_float32_over_a_bfloat16_base(tiny_decoder: Path, tmp_path: Path) -> None:
-    made = fitted(tiny_decoder, tmp_path, model={"dtype": "bfloat16"})
+    made = fitted(tiny_decoder, tmp_path, model={"dtype": "bfloat16"}, machine={"widen": "off"})
     assert {p.dtype for _, p in made.model.trained()} == {torch.float32}
     assert {p.dtype for p in made.model.parameters() if not p.requires_grad} == {torch.bfloat16}
 
 
 def test_full_fine_tuning_keeps_float32_weights_under_bfloat16_arithmetic(tiny_encoder: Path, tmp_path: Path) -> None:
-    made = fitted(tiny_encoder, tmp_path, unmask="", model={"dtype": "bfloat16"}, train={"method": "full"})
+    model, machine = {"dtype": "bfloat16"}, {"widen": "off"}
+    made = fitted(tiny_encoder, tmp_path, unmask="", model=model, train={"method": "full"}, machine=machine)
     assert {p.dtype for p in made.model.parameters()} == {torch.float32}
     assert made.model.autocast is torch.bfloat16
 
