@@ -48,6 +48,7 @@ class Opponent(ABC):
         torch.manual_seed(seed)
         self.settings, self.pad, self.random = settings, pad, random.Random(seed)
         self.computed = computed_in(settings.model, settings.machine)
+        self.is_mixed = self.computed is not torch.float32
         base = AutoModelForTokenClassification.from_pretrained(
             folder_of(settings.model), num_labels=tags, attn_implementation=self.attention, **self.loaded()
         )
@@ -79,7 +80,7 @@ class Opponent(ABC):
 
     def autocast(self) -> torch.autocast:
         """Computes in bf16, where weights may be in float32."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.computed is not torch.float32)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_mixed)
 
     @abstractmethod
     def train(self, windows: Sequence[TaggedWindow], updates: int) -> float:
@@ -142,7 +143,7 @@ class TrainerStack(Opponent):
                 adam_beta1=train.betas[0],
                 adam_beta2=train.betas[1],
                 adam_epsilon=train.eps,
-                bf16=self.computed is not torch.float32,
+                bf16=self.is_mixed,
                 use_cpu=self.device.type == "cpu",
                 dataloader_pin_memory=False,  # what is collated is on the device
                 report_to=[],
