@@ -110,6 +110,7 @@ class Refresh:
         self.factors = [part.factor for product in products for part in product.parts]
         self.downs = [down for product in products for down in product.downs]
         self.ups = [up for product in products for up in product.ups]
+        self.trained = self.downs + self.ups
         self.places = [view for product in products for view in product.down_places()]
         self.places += [view for product in products for view in product.up_places()]
 

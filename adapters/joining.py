@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any, cast
 
 import torch
+from harness.adapters.cuda_graphs import Recorder
 from harness.adapters.device import holds_copies
 from harness.adapters.joined_products import Refresh
 from harness.adapters.llama_block import JoinedBlock, understood
@@ -29,6 +30,8 @@ class Joining:
         self.products = [product for block in self.joined for product in block.joined()]
         self.refresh = Refresh(self.products)
         self.compiled: Any = None
+        self.recorder: Recorder | None = None
+        self.masks: list[torch.Tensor] = []  # of the blocks of a pass that is recorded
         self.predicts = False
         backbone.register_forward_pre_hook(self._before, with_kwargs=True)
         for block, joined in zip(blocks(backbone), self.joined, strict=True):
@@ -37,6 +40,10 @@ class Joining:
     def compile(self, device: str) -> None:
         """Have training's passes compiled for a device: once, for all blocks and batches."""
         self.compiled = _compiled(device)
+
+    def record(self) -> None:
+        """Have training's passes recorded as CUDA graphs and replayed, instead of compiled."""
+        self.recorder = self.recorder or Recorder(self.refresh.trained)
 
     @contextmanager
     def predicting(self) -> Iterator[None]:
@@ -57,11 +64,13 @@ class Joining:
     def _before(self, backbone: PreTrainedModel, args: Any, kwargs: dict[str, Any]) -> Any:
         if not (backbone.training or self.predicts):
             return None
-        if backbone.training:
+        if backbone.training and not self.recorder:
             self.refresh()
+        self.masks.clear()
         mask = kwargs["attention_mask"]
         real_BL = mask if mask.ndim == 2 else mask.new_ones(mask.shape[0], mask.shape[-1])  # laid out without padding
-        return args, {**kwargs, _PLACES: Places.of(real_BL, backbone.dtype)}
+        few_sizes = backbone.training and self.recorder is not None
+        return args, {**kwargs, _PLACES: Places.of(real_BL, backbone.dtype, few_sizes)}
 
     def _forward(self, block: nn.Module, joined: JoinedBlock) -> Any:
         """A block's forward pass; from the first to the last, subwords stand without padding."""
@@ -76,13 +85,30 @@ class Joining:
                 hidden_ND = hidden_ND.detach().requires_grad_(block.training and bool(self.refresh.places))
             mask_R1LL = places.mask(kwargs["attention_mask"])
             cos, sin = kwargs["position_embeddings"]
-            run = self._training(is_first) if block.training else JoinedBlock.predict
-            hidden_ND = run(
-                joined, hidden_ND, mask_R1LL, (places.turns(cos), places.turns(sin)), (places.among_RL, places.packed_N)
-            )
+            shared = places.turns(cos), places.turns(sin), places.among_RL, places.packed_N
+            if block.training and self.recorder:
+                self.masks.append(mask_R1LL)
+                hidden_ND = self._recorded(self.recorder, hidden_ND, shared) if is_last else hidden_ND
+            else:
+                run = self._training(is_first) if block.training else JoinedBlock.predict
+                hidden_ND = run(joined, hidden_ND, mask_R1LL, shared[:2], shared[2:])
             return places.put_back(hidden_ND) if is_last else hidden_ND
 
         return forward
+
+    def _recorded(self, recorder: Recorder, hidden_ND: torch.Tensor, shared: Sequence[torch.Tensor]) -> torch.Tensor:
+        """All blocks at once, each with its mask."""
+        numbers = {mask: number for number, mask in enumerate(dict.fromkeys(self.masks))}
+        of_block = tuple(numbers[mask] for mask in self.masks)
+
+        def run(hidden_ND: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
+            self.refresh()
+            cos, sin, among_RL, packed_N, *masks = given
+            for joined, number in zip(self.joined, of_block, strict=True):
+                hidden_ND = joined(hidden_ND, masks[number], (cos, sin), (among_RL, packed_N))
+            return hidden_ND
+
+        return recorder(run, of_block, hidden_ND, *shared, *numbers)
 
     def _training(self, is_first: bool) -> Any:
         if not self.compiled:

@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional as F
 
 _STEP, _ROW_STEP = 64, 16  # subwords in all, and of a row, are rounded up to multiples of these at most
+_LONG_STEP, _ROWS_STEP = 64, 4  # the length of rows, and how many there are, where sizes should be few
 _STEP_IN_FLOAT32 = 8  # on a CPU, whose float32 products are made by code that is there for any size
 
 
@@ -35,17 +36,19 @@ class Places:
     )
 
     @classmethod
-    def of(cls, real_BL: torch.Tensor, dtype: torch.dtype = torch.bfloat16) -> Places:
+    def of(cls, real_BL: torch.Tensor, dtype: torch.dtype = torch.bfloat16, few_sizes: bool = False) -> Places:
         """From a mask of shape [B, L] that is 0 for padding, on whose device they are; a GPU is waited for.
 
         `dtype`: what products of the subwords are computed in, on which it depends how many sizes are too many.
+        `few_sizes`: rows are rounded up by more, since what is prepared for a size takes long.
         """
         device, real_BL = real_BL.device, real_BL.cpu()  # where many small steps take least
         B, L = real_BL.shape
-        length = _rounded(L, _ROW_STEP)
+        length = -(-L // _LONG_STEP) * _LONG_STEP if few_sizes else _rounded(L, _ROW_STEP)
         real_N = (real_BL.flatten() != 0).nonzero().squeeze(1)
         counts_B = (real_BL != 0).sum(1)
         row_B, start_B, rows = _packed(counts_B.tolist(), length)
+        rows = _rounded(rows, _ROWS_STEP) if few_sizes else rows
         numbers_N = torch.arange(len(real_N))
         sentence_N = real_N // L
         within_N = numbers_N - (counts_B.cumsum(0) - counts_B)[sentence_N]

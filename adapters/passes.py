@@ -39,13 +39,17 @@ def passes(lengths: Sequence[int], room: Room, rows: int | None = None) -> list[
     for, but never less than one row.
     """
     before = list(accumulate(lengths, initial=0))  # subwords of the rows before each
+    size = before[-1]
+    all_fit = room.packs and rows is None and lengths and _fits(size, len(lengths) * lengths[0], room)
+    if all_fit and room.cost(size) <= 2 * room.cost(size // 2):  # all at once cost least, whatever their lengths
+        return [range(len(lengths))]
     least, begins = [0.0], [0]  # the cost of the first rows, and where their last pass begins
     for after in range(1, len(lengths) + 1):
         found: list[tuple[float, int]] = []
         for first in range(after - 1, max(-1, after - 1 - (rows or after)), -1):
             padded = (after - first) * lengths[first]
             size = before[after] - before[first] if room.packs else padded
-            if found and (size > room.subwords or padded > _PADDED * room.subwords):
+            if found and not _fits(size, padded, room):
                 break  # as longer ones would be
             found.append((least[first] + room.cost(size), first))
         cost, first = min(found)
@@ -56,3 +60,7 @@ def passes(lengths: Sequence[int], room: Room, rows: int | None = None) -> list[
         found_passes.append(range(begins[after], after))
         after = begins[after]
     return found_passes[::-1]
+
+
+def _fits(size: int, padded: int, room: Room) -> bool:
+    return size <= room.subwords and padded <= _PADDED * room.subwords

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from harness.adapters.device import free_bytes
 from harness.adapters.embedded import cache_folder
-from harness.adapters.joining import joining_of
+from harness.adapters.joining import Joining, joining_of
 from harness.adapters.passes import OVERHEAD, Room
 from harness.adapters.pretrained import backbone_of, blocks, elements
 from harness.adapters.settings import Choice, Machine
 from torch import nn
+from transformers import PreTrainedModel
 
 from harness.errors import CardError
 
@@ -41,7 +42,7 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
     """Join the products of a model's blocks, where that is known how; compile them, and recompute activations, as the
     settings or the estimates say.
 
-    Returns what a pass may read. Raises CardError where compiling is asked for by name and cannot be done.
+    Returns what a pass may read. Raises CardError where compiling or CUDA graphs are asked for by name and cannot be.
     """
     device = next(model.parameters()).device
     backbone = backbone_of(model)
@@ -53,6 +54,9 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
         device.type, machine.compile == "on"
     )
     found, joining = list(blocks(backbone)), joining_of(backbone)
+    if machine.cuda_graphs == "on":
+        _recordable(joining, machine, backbone).record()
+        compiles = False
     if compiles:
         warnings.filterwarnings("ignore", r"\s*Online softmax is disabled")  # a hint to those who work on torch
     if compiles and joining:
@@ -109,6 +113,22 @@ def _compile(backbone: Any) -> None:
 
 def _while_training(block: nn.Module, plain: Any, compiled: Any) -> Any:
     return lambda *args, **kwargs: (compiled if block.training else plain)(*args, **kwargs)
+
+
+def _recordable(joining: Joining | None, machine: Machine, backbone: PreTrainedModel) -> Joining:
+    """Raises CardError for what was not seen to learn the same where it is recorded."""
+    reasons = {
+        "this is a CPU": backbone.device.type != "cuda",
+        "these blocks are not joined, or have no adapters": not (joining and joining.refresh.trained),
+        "its adapters have dropout": joining and any(product.dropout for product in joining.products),
+        "its weights stay packed": joining and any(product.absmax is not None for product in joining.products),
+        "activations are recomputed": backbone.is_gradient_checkpointing,
+        "blocks are to be compiled": machine.compile == "on",
+    }
+    reason = next((reason for reason, holds in reasons.items() if holds), "")
+    if reason or joining is None:
+        raise CardError(f"machine.cuda_graphs=on is for small decoders with adapters on a GPU; {reason}. Use off.")
+    return joining
 
 
 def _can_compile(device: str, insist: bool) -> bool:

@@ -75,10 +75,11 @@ class Machine:
 
     Blocks are compiled, activations recomputed (gradient checkpointing) and 4-bit weights unpacked once for all steps
     where an estimate of the work, or of the memory, says that it pays: auto. Weights of 16 bits are widened to float32,
-    and products computed in it, where a CPU has no instructions for 16 bits: auto. `pass_subwords` is what a training
-    pass reads at most, padding included where it is computed; 0 is by an estimate of the memory, and not more than
-    pays. `cores`, `gpus` and `memory_gib` are what one run is given where many are carried out side by side: estimates
-    as well, where they are not said.
+    and products computed in it, where a CPU has no instructions for 16 bits: auto. `cuda_graphs` has a GPU replay the
+    passes of small decoders, which is not tried enough to be chosen unasked. `pass_subwords` is what a training pass
+    reads at most, padding included where it is computed; 0 is by an estimate of the memory, and not more than pays.
+    `cores`, `gpus` and `memory_gib` are what one run is given where many are carried out side by side: estimates as
+    well, where they are not said.
     """
 
     device: str = "auto"
@@ -89,6 +90,7 @@ class Machine:
     gradient_checkpointing: Choice = "auto"
     unpack: Choice = "auto"
     widen: Choice = "auto"
+    cuda_graphs: Literal["on", "off"] = "off"
     pass_subwords: Annotated[int, Field(ge=0)] = 0
     report_to: tuple[str, ...] = ()
     checkpoint_minutes: Annotated[float, Field(ge=0)] = 10.0

@@ -77,12 +77,11 @@ class SubwordEncoder:
 
     def batch(self, windows: Sequence[Window]) -> Batch:
         """Pad windows to the longest."""
-        length = max(len(window.ids) for window in windows)
-        ids_BL = torch.full((len(windows), length), self.pad)
-        mask_BL = torch.zeros((len(windows), length), dtype=torch.long)
-        for row, window in enumerate(windows):
-            ids_BL[row, : len(window.ids)] = torch.tensor(window.ids)
-            mask_BL[row, : len(window.ids)] = 1
+        length_B = torch.tensor([len(window.ids) for window in windows])
+        is_real_BL = torch.arange(int(length_B.max())) < length_B[:, None]
+        ids_BL = torch.full(is_real_BL.shape, self.pad)
+        ids_BL[is_real_BL] = torch.tensor([subword for window in windows for subword in window.ids])
+        mask_BL = is_real_BL.long()
         owned = [(row, *bounds) for row, window in enumerate(windows) for bounds in window.owned_bounds]
         row_W, start_W, end_W = torch.tensor(owned, dtype=torch.long).reshape(-1, 3).unbind(1)
         return Batch(ids_BL, mask_BL, row_W, start_W, end_W)

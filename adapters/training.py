@@ -136,6 +136,7 @@ class Trainer(Generic[E]):
             torch.autograd.backward(loss)
             losses.append(loss.detach())
             subwords += read
+            del summed, loss  # nothing of a pass may be left when the next is recorded
         if self.train.clip:
             nn.utils.clip_grad_norm_(self.trained.values(), self.train.clip)
         self.optimizer.step()

@@ -132,10 +132,10 @@ def test_weights_of_4_bits_are_unpacked_anew_for_gradients_and_not_kept(compiles
     if compiles:
         joining_of(backbone_of(model)).compile(DEVICE.type)
         hidden(model).sum().backward()
-    with torch.profiler.profile() as watch:
+    with torch.profiler.profile(acc_events=True) as watch:
         output = hidden(model).sum()
     forward = calls(watch, "harness::unpacked")
-    with torch.profiler.profile() as watch:
+    with torch.profiler.profile(acc_events=True) as watch:
         output.backward()
     assert (forward, calls(watch, "harness::unpacked")) == (3 * 4, 3 * 4)
 
