@@ -7,6 +7,7 @@ Suffixes: N subwords, D width.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ class Recorder:
         self.seen: set[Any] = set()
         self.recorded: dict[Any, _Recorded] = {}
         self.pool: Any = torch.cuda.graph_pool_handle()  # of memory, one for all
+        self.passes = 0
 
     def __call__(self, run: Run, key: Any, hidden_ND: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
         """What `run(hidden_ND, *given)` returns, of shape [N, D], with gradients of `hidden_ND` and what is `trained`.
@@ -37,8 +39,9 @@ class Recorder:
         self.seen.add(size)
         if size not in self.recorded:
             return run(hidden_ND, *given)
+        self.passes += 1
         out_ND: torch.Tensor
-        out_ND = _Replay.apply(self.recorded[size], given, hidden_ND, *self.trained)  # type: ignore[no-untyped-call]
+        out_ND = _Replay.apply(self, size, given, hidden_ND, *self.trained)  # type: ignore[no-untyped-call]
         return out_ND
 
 
@@ -49,21 +52,21 @@ class _Recorded:
         self.given = [tensor.detach().clone() for tensor in given]
         wanted = [self.given[0].requires_grad_(), *trained]
         self.shapes = [tensor.shape for tensor in trained]
-        with torch.random.fork_rng([torch.cuda.current_device()]):
-            aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            aside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(aside):  # what libraries prepare when they are first called cannot be recorded
-                out_ND = run(*self.given)
-                torch.autograd.grad(out_ND, wanted, torch.zeros_like(out_ND))
-                del out_ND
-            torch.cuda.current_stream().wait_stream(aside)
-            self.ahead, self.back = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.ahead, pool):
-                out_ND = run(*self.given)
-            self.out_ND, self.grad_ND = out_ND.detach(), torch.zeros_like(out_ND)
-            with torch.cuda.graph(self.back, pool):
-                self.grad_of_hidden_ND, *grads = torch.autograd.grad(out_ND, wanted, self.grad_ND)
-                self.grads = torch.cat([grad.flatten() for grad in grads])
+        gc.collect()  # what is left of passes before would be written to from the wrong stream
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):  # what libraries prepare when they are first called cannot be recorded
+            out_ND = run(*self.given)
+            torch.autograd.grad(out_ND, wanted, torch.zeros_like(out_ND))
+            del out_ND
+        torch.cuda.current_stream().wait_stream(aside)
+        self.ahead, self.back = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.ahead, pool):
+            out_ND = run(*self.given)
+        self.out_ND, self.grad_ND = out_ND.detach(), torch.zeros_like(out_ND)
+        with torch.cuda.graph(self.back, pool):
+            self.grad_of_hidden_ND, *grads = torch.autograd.grad(out_ND, wanted, self.grad_ND)
+            self.grads = torch.cat([grad.flatten() for grad in grads])
 
     def run_ahead(self, *given: torch.Tensor) -> torch.Tensor:
         """Shape [N, D]: what the run returns, which the next overwrites."""
@@ -86,11 +89,12 @@ class _Recorded:
 class _Replay(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[no-untyped-def]
-        ctx, recorded: _Recorded, given: Sequence[torch.Tensor], hidden_ND: torch.Tensor, *trained: torch.Tensor
+        ctx, recorder: Recorder, size: Any, given: Sequence[torch.Tensor], hidden_ND: torch.Tensor, *_: torch.Tensor
     ) -> torch.Tensor:
-        ctx.recorded = recorded
-        return recorded.run_ahead(hidden_ND, *given)
+        ctx.recorder, ctx.size, ctx.number = recorder, size, recorder.passes
+        return recorder.recorded[size].run_ahead(hidden_ND, *given)
 
     @staticmethod
     def backward(ctx, grad_ND: torch.Tensor) -> Any:  # type: ignore[no-untyped-def]
-        return None, None, *ctx.recorded.run_back(grad_ND)
+        assert ctx.number == ctx.recorder.passes, "a pass has begun before the one before had ended"
+        return None, None, None, *ctx.recorder.recorded[ctx.size].run_back(grad_ND)

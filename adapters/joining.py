@@ -42,8 +42,8 @@ class Joining:
         self.compiled = _compiled(device)
 
     def record(self) -> None:
-        """Have training's passes recorded as CUDA graphs and replayed, instead of compiled."""
-        self.recorder = self.recorder or Recorder(self.refresh.trained)
+        """Have the passes of a training recorded as CUDA graphs and replayed, instead of compiled."""
+        self.recorder = Recorder(self.refresh.trained)
 
     @contextmanager
     def predicting(self) -> Iterator[None]:

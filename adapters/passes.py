@@ -39,9 +39,9 @@ def passes(lengths: Sequence[int], room: Room, rows: int | None = None) -> list[
     for, but never less than one row.
     """
     before = list(accumulate(lengths, initial=0))  # subwords of the rows before each
-    size = before[-1]
-    all_fit = room.packs and rows is None and lengths and _fits(size, len(lengths) * lengths[0], room)
-    if all_fit and room.cost(size) <= 2 * room.cost(size // 2):  # all at once cost least, whatever their lengths
+    whole = before[-1]
+    all_fit = room.packs and rows is None and lengths and _fits(whole, len(lengths) * lengths[0], room)
+    if all_fit and room.cost(whole) <= 2 * room.cost(whole // 2):  # all at once cost least, whatever their lengths
         return [range(len(lengths))]
     least, begins = [0.0], [0]  # the cost of the first rows, and where their last pass begins
     for after in range(1, len(lengths) + 1):

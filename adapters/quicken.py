@@ -39,8 +39,8 @@ class Work:
 
 
 def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
-    """Join the products of a model's blocks, where that is known how; compile them, and recompute activations, as the
-    settings or the estimates say.
+    """Join the products of a model's blocks, where that is known how; compile them or record their passes, and
+    recompute activations, as the settings or the estimates say.
 
     Returns what a pass may read. Raises CardError where compiling or CUDA graphs are asked for by name and cannot be.
     """
@@ -50,13 +50,17 @@ def quicken(model: nn.Module, machine: Machine, work: Work) -> Room:
     if _chosen(machine.gradient_checkpointing, lambda: room < max(_ENOUGH, work.longest)):
         backbone.gradient_checkpointing_enable({"use_reentrant": False})
         room *= _RECOMPUTED
-    compiles = _chosen(machine.compile, lambda: _pays(backbone, work, device.type)) and _can_compile(
-        device.type, machine.compile == "on"
-    )
     found, joining = list(blocks(backbone)), joining_of(backbone)
-    if machine.cuda_graphs == "on":
+    records = machine.cuda_graphs == "on"
+    if records:
         _recordable(joining, machine, backbone).record()
-        compiles = False
+    elif joining:
+        joining.recorder = None  # of an earlier training
+    compiles = (
+        not records
+        and _chosen(machine.compile, lambda: _pays(backbone, work, device.type))
+        and _can_compile(device.type, machine.compile == "on")
+    )
     if compiles:
         warnings.filterwarnings("ignore", r"\s*Online softmax is disabled")  # a hint to those who work on torch
     if compiles and joining:
@@ -118,16 +122,21 @@ def _while_training(block: nn.Module, plain: Any, compiled: Any) -> Any:
 def _recordable(joining: Joining | None, machine: Machine, backbone: PreTrainedModel) -> Joining:
     """Raises CardError for what was not seen to learn the same where it is recorded."""
     reasons = {
-        "this is a CPU": backbone.device.type != "cuda",
-        "these blocks are not joined, or have no adapters": not (joining and joining.refresh.trained),
+        "this is none": backbone.device.type != "cuda",
+        "this model has no adapters, or blocks unlike those of Llama and Mistral": not (
+            joining and joining.refresh.trained
+        ),
         "its adapters have dropout": joining and any(product.dropout for product in joining.products),
         "its weights stay packed": joining and any(product.absmax is not None for product in joining.products),
-        "activations are recomputed": backbone.is_gradient_checkpointing,
-        "blocks are to be compiled": machine.compile == "on",
+        "its activations are recomputed": backbone.is_gradient_checkpointing,
+        "its blocks are to be compiled, by machine.compile=on": machine.compile == "on",
     }
     reason = next((reason for reason, holds in reasons.items() if holds), "")
     if reason or joining is None:
-        raise CardError(f"machine.cuda_graphs=on is for small decoders with adapters on a GPU; {reason}. Use off.")
+        raise CardError(
+            "machine.cuda_graphs=on is for decoders with adapters that are trained on a GPU with CUDA, and "
+            f"{reason}. Leave it off."
+        )
     return joining
 
 

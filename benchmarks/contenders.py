@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
@@ -21,7 +21,7 @@ from harness.adapters.subwords import SubwordEncoder
 from harness.adapters.tagging import TaggedWindow, TagObjective, best_tags, tagged_windows
 from harness.adapters.training import Trainer
 
-from benchmarks.opponents import Opponent, PaperLoop, PaperLoop4Bit, TrainerStack, shuffled
+from benchmarks.opponents import Opponent, PaperLoop, PaperLoop4Bit, TrainerStack
 from benchmarks.tables import context_of, finish, seconds
 from harness.dataset import Dataset
 from harness.schemes import encode, tags_of
@@ -35,20 +35,22 @@ OPPONENTS: dict[str, type[Opponent]] = {
 SEED = 120
 
 
+class _Enough(Exception):
+    """Ends a training after some updates."""
+
+
 class Ours:
     """Our tagger, trained a stretch at a time."""
 
     def __init__(self, settings: TaggerSettings, dataset: Dataset, seed: int) -> None:
         torch.manual_seed(seed)
-        self.settings, self.dataset, self.seed, self.random = settings, dataset, seed, random.Random(seed)
+        self.settings, self.dataset, self.seed = settings, dataset, seed
         self.model, self.encoder = build_classifier(settings, len(tags_of(dataset.labels)))
         self.model.to(device_of(settings.machine.device))
 
     def train(self, windows: Sequence[TaggedWindow], updates: int) -> float:
-        """Train for some updates on windows drawn at random; returns the subwords a second, without padding."""
+        """Begin a training on the windows, with batches drawn anew; returns the subwords a second of its updates."""
         self.seed += 1
-        train = replace(self.settings.train, epochs=1, min_updates=0)
-        drawn = shuffled(self.random, windows, updates * train.batch * train.accumulation)
         read: list[int] = []
         ended = 0.0
 
@@ -58,14 +60,17 @@ class Ours:
             if len(read) == updates:
                 finish()
                 ended = time.perf_counter()
+                raise _Enough
 
         ids = {subword for one in windows for subword in one.window.ids}
         with TemporaryDirectory() as folder, reading_only(backbone_of(self.model), ids):
             context = replace(context_of(self.dataset, Path(folder), self.seed), log=log)
+            train = replace(self.settings.train, min_updates=updates)
             objective = TagObjective(self.model, self.encoder)
             trainer = Trainer(objective, train, self.settings.machine, context, lambda: 0.0)
             begin = time.perf_counter()
-            trainer.fit(drawn)
+            with suppress(_Enough):
+                trainer.fit(windows)
         return sum(read) / (ended - begin)
 
     def predict(self, windows: Sequence[TaggedWindow]) -> None:

@@ -118,13 +118,20 @@ class Opponent(ABC):
         found = {"input_ids": ids_BL, "attention_mask": mask_BL, "labels": padded("labels", _IGNORED)}
         return {name: tensor.to(self.device) for name, tensor in found.items()}
 
+    def shuffled(self, windows: Sequence[TaggedWindow], count: int) -> list[TaggedWindow]:
+        """`count` windows at random, all of them once before any a second time."""
+        drawn: list[TaggedWindow] = []
+        while len(drawn) < count:
+            drawn += self.random.sample(windows, min(len(windows), count - len(drawn)))
+        return drawn
+
 
 class TrainerStack(Opponent):
     """transformers' Trainer with what a tutorial would say."""
 
     def train(self, windows: Sequence[TaggedWindow], updates: int) -> float:
         train = self.settings.train
-        drawn = shuffled(self.random, windows, updates * train.batch * train.accumulation)
+        drawn = self.shuffled(windows, updates * train.batch * train.accumulation)
         with TemporaryDirectory() as folder:
             arguments = TrainingArguments(
                 output_dir=str(Path(folder)),
@@ -168,7 +175,7 @@ class PaperLoop(Opponent):
 
     def train(self, windows: Sequence[TaggedWindow], updates: int) -> float:
         train = self.settings.train
-        drawn = shuffled(self.random, windows, updates * train.batch * train.accumulation)
+        drawn = self.shuffled(windows, updates * train.batch * train.accumulation)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         eight_bits = PagedAdamW8bit if self.device.type == "cuda" else AdamW8bit
         kind: Any = eight_bits if train.optimizer == "adamw-8bit" else torch.optim.AdamW
@@ -205,14 +212,6 @@ class PaperLoop4Bit(PaperLoop):
             llm_int8_skip_modules=["score"],
         )
         return {**super().loaded(), "quantization_config": quantized}
-
-
-def shuffled(draws: random.Random, windows: Sequence[TaggedWindow], count: int) -> list[TaggedWindow]:
-    """`count` windows at random, all of them once before any a second time."""
-    drawn: list[TaggedWindow] = []
-    while len(drawn) < count:
-        drawn += draws.sample(windows, min(len(windows), count - len(drawn)))
-    return drawn
 
 
 def _subwords(windows: Sequence[TaggedWindow]) -> int:
