@@ -22,9 +22,9 @@ class Places:
     """Where the subwords of padded sentences stand without padding, and where in rows of several sentences.
 
     `real_N` and `packed_N` are places in sentences and in rows one behind the other; `among_BL` and `among_RL` are the
-    way back, -1 where there is no subword. N and L are rounded up (R, where asked for), so that few sizes recur and what
-    libraries prepare for a size is prepared once. The subwords that this adds are copies of any, stand in no row, -1 in `packed_N`, and
-    are not put back, so that nothing is learned from them.
+    way back, -1 where there is no subword. N and L are rounded up, and R where asked for, so that few sizes recur and
+    what libraries prepare for a size is prepared once. The subwords that this adds are copies of any, stand in no row,
+    -1 in `packed_N`, and are not put back, so that nothing is learned from them.
     """
 
     real_N: torch.Tensor
