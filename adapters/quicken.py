@@ -126,6 +126,7 @@ def _recordable(joining: Joining | None, machine: Machine, backbone: PreTrainedM
         "this model has no adapters, or blocks unlike those of Llama and Mistral": not (
             joining and joining.refresh.trained
         ),
+        "some of its layers have no adapters": joining and not all(product.parts for product in joining.products),
         "its adapters have dropout": joining and any(product.dropout for product in joining.products),
         "its weights stay packed": joining and any(product.absmax is not None for product in joining.products),
         "its activations are recomputed": backbone.is_gradient_checkpointing,
