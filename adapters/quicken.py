@@ -25,6 +25,7 @@ _ENOUGH = 512  # subwords of a pass that keep a machine busy
 _MOST = 8192  # subwords of a pass beyond which nothing is won
 _MOST_ON_CPU = 3072  # beyond which much is lost
 _RECOMPUTED = 8  # how many times more subwords fit where activations are recomputed
+_LAYERS = 7  # of a joined block: queries, keys, values, their mixing, gate, up and down
 _COMPILING_SECONDS = 15  # what compiling a block takes the first time
 _GAIN = 0.25  # the share of the time that it saves
 _FLOPS = {"cpu": 1.8e11, "cuda": 1e14}  # what training reaches without it, roughly: on one thread, on one GPU
@@ -120,13 +121,13 @@ def _while_training(block: nn.Module, plain: Any, compiled: Any) -> Any:
 
 
 def _recordable(joining: Joining | None, machine: Machine, backbone: PreTrainedModel) -> Joining:
-    """Raises CardError for what was not seen to learn the same where it is recorded."""
+    """Raises CardError for what was in no case seen to learn the same where it is recorded; masks are not asked for."""
     reasons = {
         "this is none": backbone.device.type != "cuda",
         "this model has no adapters, or blocks unlike those of Llama and Mistral": not (
             joining and joining.refresh.trained
         ),
-        "some of its layers have no adapters": joining and not all(product.parts for product in joining.products),
+        "some of its layers have no adapters": joining and len(joining.refresh.downs) < _LAYERS * len(joining.joined),
         "its adapters have dropout": joining and any(product.dropout for product in joining.products),
         "its weights stay packed": joining and any(product.absmax is not None for product in joining.products),
         "its activations are recomputed": backbone.is_gradient_checkpointing,

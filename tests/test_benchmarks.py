@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-from benchmarks.tables import command
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,8 +36,9 @@ def test_what_cannot_be_measured_is_refused(
 ) -> None:
     name, *options = arguments
     monkeypatch.setattr(sys, "argv", [f"benchmarks.{name}", *options])
+    monkeypatch.delitem(sys.modules, f"benchmarks.{name}", raising=False)  # runpy warns of modules that are there
     with pytest.raises(SystemExit) as stop:
-        command(importlib.import_module(f"benchmarks.{name}").main)
+        runpy.run_module(f"benchmarks.{name}", run_name="__main__", alter_sys=True)
     assert stop.value.code == 2
     assert said in capsys.readouterr().err
 
