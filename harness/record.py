@@ -56,7 +56,7 @@ class Record:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False, default=str) + "\n"
 
 
-def from_json(text: str, where: str) -> Record:
+def from_json(text: bytes, where: str) -> Record:
     """Read a record. Raises StoreError for one of another schema or with other fields, ValueError for none at all."""
     values = pydantic_core.from_json(text)  # in half the time of json's, which boards of many runs feel
     if not isinstance(values, dict):

@@ -24,25 +24,24 @@ def randomization_tests(
     one of them. A table holds the gold, predicted and matched counts of each unit, of shape [units, 3], the mean over
     a system's runs; raises ValueError for tables of other sentences. Not corrected for the number of pairs: see `holm`.
     """
-    pairs = list(combinations(range(len(tables)), 2))
-    if not pairs:
+    if len(tables) < 2:
         return {}
     check_paired(tables)
     units, systems = len(tables[0]), len(tables)
     stacked = np.stack(tables, 1).reshape(units, -1).astype(np.float32)
-    one, other = (np.array(side) for side in zip(*pairs, strict=True))
     totals = np.array([table.sum(0) for table in tables])
-    seen = np.abs(f1_of(totals[other]) - f1_of(totals[one]))
+    seen = f1_of(totals)
+    reached = np.ones((systems, systems))
     generator = np.random.default_rng(seed)
-    step = max(1, intervals.CELLS // max(units, 3 * len(pairs)))
-    reached = np.ones(len(pairs))
+    step = 4 * max(1, intervals.CELLS // max(units, 3 * systems))  # whole words of the generator, whatever the step
     for done in range(0, replicates, step):
         exchanged = generator.integers(0, 2, (min(step, replicates - done), units), dtype=np.int8)
-        theirs = (exchanged.astype(np.float32) @ stacked).reshape(-1, systems, 3).astype(np.float64)
-        moved = theirs[:, other] - theirs[:, one]
-        difference = np.abs(f1_of(totals[other] - moved) - f1_of(totals[one] + moved))
-        reached += (difference >= seen - _TIE).sum(0)
-    return {pair: float(p) for pair, p in zip(pairs, reached / (replicates + 1), strict=True)}
+        theirs = (exchanged.astype(np.float32) @ stacked).T.astype(np.float64).reshape(systems, 3, -1).swapaxes(1, 2)
+        for i in range(systems - 1):
+            moved = theirs[i + 1 :] - theirs[i]
+            difference = np.abs(f1_of(totals[i + 1 :, None] - moved) - f1_of(totals[i] + moved))
+            reached[i, i + 1 :] += (difference >= np.abs(seen[i + 1 :, None] - seen[i]) - _TIE).sum(1)
+    return {(i, k): float(reached[i, k] / (replicates + 1)) for i, k in combinations(range(systems), 2)}
 
 
 def exchanges_for(systems: int, level: float) -> int:

@@ -251,7 +251,7 @@ def read_record(folder: Path) -> Record:
     """The record of the run in `folder`."""
     path = folder / RECORD
     try:
-        return from_json(path.read_text(encoding="utf-8"), str(path))
+        return from_json(path.read_bytes(), str(path))
     except (ValueError, TypeError, KeyError) as error:
         raise unreadable(path, "record", error) from error
 

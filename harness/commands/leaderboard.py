@@ -51,7 +51,7 @@ class _Planned:
     figures: Sequence[Iterator[Figure]]
 
 
-@rarely_collecting()
+@rarely_collecting(0)  # records stay until the end: looking through them took a third of the time to read them
 def write_boards(options: BoardOptions) -> None:
     """Write the boards of each task; print their paths, or the boards as JSON."""
     folders = Store(options.runs).folders()

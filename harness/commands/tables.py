@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -17,13 +16,13 @@ def print_table(board: Sequence[Entry]) -> None:
     head = ["system", "F1", "±", "95% interval", *(name.replace("cue:", "F1 ") for name in sides), "P", "R", "seeds"]
     rows = []
     for entry in board:
-        spread = f"{statistics.stdev(entry.f1s):.2f}" if len(entry.f1s) > 1 else ""
+        deviation = entry.seed_deviation
         cells = [entry.cell("slices", name) for name in sides]
         rows.append(
             [
                 entry.first.title,
                 f"{entry.f1:.2f}",
-                spread,
+                "" if deviation is None else f"{deviation:.2f}",
                 f"{entry.interval[0]:.1f}–{entry.interval[1]:.1f}",
                 *("" if cell is None else f"{cell:.1f}" for cell in cells),
                 f"{entry.mean('precision'):.1f}",
