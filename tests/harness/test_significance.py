@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness import intervals
-from harness.intervals import difference_interval, f1_of, sums_by_unit
+from harness.intervals import difference_interval, f1_of, spread_of_sums, sums_by_unit
 from harness.scoring import Counts, Row
 from harness.significance import exchanges_for, holm, mean_table, randomization_tests, rank_groups
 
@@ -53,6 +53,18 @@ def test_randomization_is_the_enumeration_of_all_exchanges(seed: int, monkeypatc
     found = randomization_tests(tables, replicates=20_000)
     for i, j in combinations(range(3), 2):
         assert found[i, j] == pytest.approx(exact(tables[i], tables[j]), abs=0.012)
+
+
+@given(st.integers(2, 5), st.integers(1, 40), st.integers(1, 500))
+def test_how_much_is_drawn_at_once_changes_nothing(systems: int, units: int, cells: int) -> None:
+    generator = np.random.default_rng(systems * units)
+    gold = generator.poisson(2, units)
+    tables = [system(generator, gold, 0.6, 0.4) for _ in range(systems)]
+    runs = [table.astype(np.int64) for table in tables]
+    whole = randomization_tests(tables, 100), spread_of_sums(*runs, replicates=100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intervals, "CELLS", cells)
+        assert (randomization_tests(tables, 100), spread_of_sums(*runs, replicates=100)) == whole
 
 
 def test_equal_systems_are_called_different_in_at_most_a_twentieth_of_trials() -> None:
