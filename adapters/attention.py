@@ -49,8 +49,9 @@ def grouped_attention(
     weights = torch.softmax(scores, -1, dtype=torch.float32).to(query.dtype)
     if dropout:
         weights = drop(weights, dropout, module.training)
-    read = torch.bmm(weights.view(B * K, H // K * L, -1), value_BKLD.reshape(B * K, -1, D))
-    return read.view(B, H, L, D).transpose(1, 2).contiguous(), None
+    width = value_BKLD.shape[-1]  # D but in models whose values are of another
+    read = torch.bmm(weights.view(B * K, H // K * L, -1), value_BKLD.reshape(B * K, -1, width))
+    return read.view(B, H, L, width).transpose(1, 2).contiguous(), None
 
 
 AttentionInterface.register(GROUPED, grouped_attention)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -72,6 +74,9 @@ def save(folder: Path, training: Training, at: Position, best: Best | None) -> N
         "scheduler": {key: value for key, value in scheduled.items() if isinstance(value, (int, float, list))},
     }
     (aside / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    for path in aside.iterdir():
+        with path.open("rb+") as stream:
+            os.fsync(stream.fileno())  # the older one goes next
     aside.rename(target)
     for older in folder.glob("checkpoint-*"):
         if older != target:
@@ -79,17 +84,26 @@ def save(folder: Path, training: Training, at: Position, best: Best | None) -> N
 
 
 def resume(folder: Path, training: Training) -> tuple[Position, Best | None]:
-    """Go on from the newest checkpoint in `folder`; at the beginning where there is none."""
+    """Go on from the newest checkpoint in `folder`; at the beginning where there is none.
+
+    Raises StoreError for one that is damaged, or of another model.
+    """
     found = sorted(folder.glob("checkpoint-*"))
     if not found:
         return Position(), None
     newest = found[-1]
-    state = json.loads((newest / "state.json").read_text(encoding="utf-8"))
-    tensors = load_file(newest / "optimizer.safetensors")
     try:
-        load_trained(training.model, newest / "trained.safetensors")
+        return _resume(newest, training)
     except StoreError as error:
         raise StoreError(f"{error} Delete the folder {newest} to train anew.") from error
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise StoreError(f"The checkpoint {newest} is damaged ({error}). Delete it to train anew.") from error
+
+
+def _resume(newest: Path, training: Training) -> tuple[Position, Best | None]:
+    state = json.loads((newest / "state.json").read_text(encoding="utf-8"))
+    tensors = load_file(newest / "optimizer.safetensors")
+    load_trained(training.model, newest / "trained.safetensors")
     _set_random_states(tensors)
     optimizer, scheduler = training.optimizer, training.scheduler
     whole = optimizer.state_dict()
@@ -110,7 +124,10 @@ def trained_state(model: Trainable) -> dict[str, torch.Tensor]:
 
 def load_trained(model: Trainable, path: Path) -> None:
     """Put saved parameters back. Raises StoreError unless they are exactly the ones that the model trains."""
-    tensors = load_file(path)
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"{path} is no whole file of weights ({error}).") from error
     own: dict[str, nn.Parameter] = dict(model.trained())
     others = {(name, p.shape) for name, p in own.items()} ^ {(name, p.shape) for name, p in tensors.items()}
     if others:

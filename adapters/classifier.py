@@ -19,6 +19,11 @@ from harness.adapters.weights import folder_of, loading
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+_BEHIND_PADDING = {  # models whose positions are numbered from behind the padding's
+    "camembert", "data2vec-text", "ibert", "longformer", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta",
+    "xlm-roberta-xl", "xmod",
+}  # fmt: skip
+
 
 class TokenClassifier(Trainable):
     """Gives each owned word of a batch a score for every tag. The head and all that is trained are float32."""
@@ -82,6 +87,6 @@ def build_encoder(settings: TaggerSettings) -> SubwordEncoder:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
     limit = min(settings.max_length, getattr(config, "max_position_embeddings", None) or settings.max_length)
-    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
-        limit = min(limit, config.max_position_embeddings - 2)  # their positions start behind the padding index
+    if config.model_type in _BEHIND_PADDING:
+        limit = min(limit, config.max_position_embeddings - max(1, config.pad_token_id or 1) - 1)
     return SubwordEncoder(tokenizer, limit, settings.overlap)

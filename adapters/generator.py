@@ -40,6 +40,7 @@ class Generator(System):
         self.base = None if _is_hosted(settings) else weights.folder_of(settings.model)
         self.room = _room(self.base, settings) if self.base else sys.maxsize
         self.answers = Answers(context.folder)
+        self.shown: list[int] = []  # examples in each prompt
         self.backend: Backend
 
     @classmethod
@@ -92,6 +93,7 @@ class Generator(System):
 
     def predict(self, sentences: Sequence[Sentence]) -> list[RawOutput]:
         prompts = [self.writer.write(sentence) for sentence in sentences]
+        self.shown += [prompt.examples for prompt in prompts]
         fits = [self._tokens(prompt) <= self.room for prompt in prompts]
         asked = [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit]
         answers = iter(self.answers.ask(self.backend, asked, self._sampling(), self.context.progress))
@@ -115,6 +117,8 @@ class Generator(System):
             "generation_seconds": round(seconds, 3),
             "completion_tokens_per_second": round(written / seconds, 1) if seconds else None,
         }
+        if self.settings.prompt.shots and self.shown:
+            notes["examples_a_prompt"] = round(sum(self.shown) / len(self.shown), 2)  # fewer where more had no room
         if price.prompt or price.completion:
             notes["us_dollars"] = round((read * price.prompt + written * price.completion) / 1e6, 6)
         return Cost(weights.parameters(self.base) if self.base else 0, notes=notes, predict_seconds=seconds)
@@ -187,6 +191,10 @@ def check_backend(settings: GeneratorSettings) -> None:
         raise CardError("machine.url must hold no user name or key; name its variable with machine.key_variable.")
     if settings.machine.url and not _is_url(settings.machine.url):
         raise CardError(f"machine.url must be http://HOST:PORT/v1 or https://..., not {settings.machine.url!r}.")
+    if settings.backend != "openai":
+        for key, value in {"machine.url": settings.machine.url, "served_model": settings.served_model}.items():
+            if value:
+                raise CardError(f"{key} is for --set backend=openai; the backend {settings.backend} asks no server.")
 
 
 def _is_url(text: str) -> bool:

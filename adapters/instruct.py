@@ -4,13 +4,15 @@ All prompts of a task begin with the same instruction. Examples are laid out in 
 
     [common beginning][rest of prompt 1][response 1][rest of prompt 2][response 2]...
 
-where each token attends to the common beginning and to its own example only, at the positions it would have alone: the
-losses are those of the examples one by one, and the common beginning is read once a row.
+where each token attends to the common beginning and to its own example only, at the positions it would have alone, and
+in blocks that slide no farther back than their window: the losses are those of the examples one by one, and the common
+beginning is read once a row.
 Suffixes of names: L tokens of a row, T response tokens, V vocabulary.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,6 +55,16 @@ class InstructModel(Trainable):
         self.language = prepare(base, settings.model, settings.train, settings.lora, settings.machine)
         self.additive = base.config._attn_implementation != "sdpa"  # which takes masks of true and false
         self.autocast = autocast_in(settings.model, settings.train, settings.machine)
+        self.window, self.mixed = _sliding(base.config)
+
+
+def _sliding(config: Any) -> tuple[int, bool]:
+    """How far back blocks that slide see, and whether others see everything. Raises CardError for other kinds."""
+    window = getattr(config, "sliding_window", None) or sys.maxsize
+    kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])
+    if not kinds <= {"full_attention", "sliding_attention"}:
+        raise CardError(f"This model's blocks are {sorted(kinds)}; only full and sliding attention can be fine-tuned.")
+    return (sys.maxsize if kinds == {"full_attention"} else window), len(kinds) > 1
 
 
 class InstructObjective:
@@ -92,21 +104,26 @@ class InstructObjective:
 
     def _loss(self, examples: Sequence[Example]) -> tuple[torch.Tensor, int]:
         laid = layout(examples, self.prefix)
-        mask_LL = laid.visible_LL
-        if self.model.additive:
-            dtype = self.model.language.get_input_embeddings().weight.dtype
-            mask_LL = torch.zeros(mask_LL.shape, dtype=dtype).masked_fill(~mask_LL, torch.finfo(dtype).min)
+        full, sliding = self._mask(laid.visible_LL), self._mask(laid.visible_LL & laid.within(self.model.window))
+        masks = {"full_attention": full, "sliding_attention": sliding}
         autocast = self.model.autocast
         with torch.autocast(self.device.type, autocast, enabled=autocast is not None):
             scores_TV = self.model.language(
                 input_ids=laid.ids_L[None].to(self.device),
                 position_ids=laid.positions_L[None].to(self.device),
-                attention_mask=mask_LL[None, None].to(self.device),
+                attention_mask=masks if self.model.mixed else sliding,
                 logits_to_keep=laid.before_T.to(self.device),
                 use_cache=False,
             ).logits[0]
         loss = F.cross_entropy(scores_TV.float(), laid.targets_T.to(self.device), reduction="sum")
         return loss, len(laid.ids_L)
+
+    def _mask(self, visible_LL: torch.Tensor) -> torch.Tensor:
+        """As the model's attention takes it, of shape [1, 1, L, L]."""
+        if self.model.additive:
+            dtype = self.model.language.get_input_embeddings().weight.dtype
+            visible_LL = torch.zeros(visible_LL.shape, dtype=dtype).masked_fill(~visible_LL, torch.finfo(dtype).min)
+        return visible_LL[None, None].to(self.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +135,10 @@ class Layout:
     visible_LL: torch.Tensor
     before_T: torch.Tensor
     targets_T: torch.Tensor
+
+    def within(self, window: int) -> torch.Tensor:
+        """Whether each is less than so many positions before the other: of shape [L, L]."""
+        return self.positions_L[:, None] - self.positions_L[None] < window
 
 
 def layout(examples: Sequence[Example], prefix: int) -> Layout:

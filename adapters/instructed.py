@@ -51,6 +51,8 @@ class Instructed(Generator):
         super().check(replace(settings, model=replace(settings.model, quantization="none")), sentences)
         if settings.backend == "openai":
             raise CardError("A fine-tuned model is on no server yet: use --set backend=vllm or backend=transformers.")
+        if settings.train.head_lr is not None:
+            raise CardError("train.head_lr is a tagger's head's; this system has none: leave it out.")
         if settings.train.choose != "last":
             raise CardError("train.choose: a fine-tuned generator keeps its last epoch; choose=last is all it can do.")
         freed_device(settings.machine.device)

@@ -39,11 +39,18 @@ class LowRankLinear(Linear):  # type: ignore[misc]
 
 def with_lora(backbone: Any, lora: Lora) -> Any:
     """The model with low-rank adapters. Raises CardError where their targets are not in it."""
+    targets = [lora.targets] if isinstance(lora.targets, str) else list(lora.targets)
+    if lora.targets != "all-linear":
+        names = [name for name, module in backbone.named_modules() if isinstance(module, nn.Linear)]
+        absent = next((one for one in targets if not any(f".{name}".endswith(f".{one}") for name in names)), None)
+        if absent is not None:
+            there = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in names))
+            raise CardError(f"lora.targets names {absent!r}, but the linear layers of this model are called {there}.")
     config = LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
+        target_modules="all-linear" if lora.targets == "all-linear" else targets,
         bias="none",
         init_lora_weights=True,
     )

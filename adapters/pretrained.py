@@ -39,18 +39,32 @@ def load_pretrained(kind: Any, folder: Path, model: Model, machine: Machine, tra
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=computed_in(model, machine),
         )
-    preferred = GROUPED if device.type == "cpu" else None
-    with loading(folder):
-        loaded, found = kind.from_pretrained(
-            folder,
-            dtype=torch.float32 if train and train.method == "full" else computed_in(model, machine),
-            attn_implementation=preferred if model.attention == "auto" else model.attention,
-            use_safetensors=True,
-            trust_remote_code=model.trust_remote_code,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            **options,
-        )
+
+    def load(attention: str | None) -> tuple[Any, Mapping[str, Any]]:
+        with loading(folder):
+            loaded: tuple[Any, Mapping[str, Any]] = kind.from_pretrained(
+                folder,
+                dtype=torch.float32 if train and train.method == "full" else computed_in(model, machine),
+                attn_implementation=attention,
+                use_safetensors=True,
+                trust_remote_code=model.trust_remote_code,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **options,
+            )
+            return loaded
+
+    if model.attention != "auto":
+        loaded, found = load(model.attention)
+    elif device.type != "cpu":
+        loaded, found = load(None)
+    else:
+        try:
+            loaded, found = load(GROUPED)
+        except CardError as error:
+            if not (isinstance(error.__cause__, KeyError) and error.__cause__.args == (GROUPED,)):
+                raise
+            loaded, found = load("eager")  # a model that looks attention up among its own
     _refuse_misfits(folder, found)
     return loaded
 

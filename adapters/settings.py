@@ -45,7 +45,7 @@ class Lora:
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
 class Train:
-    """The optimization. An update learns from `batch` times `accumulation` sentences.
+    """The optimization. An update learns from `batch` times `accumulation` sentences, or windows of longer ones.
 
     How many of them the model reads at once is not said here: as many as the machine's memory holds.
     The head, which begins at random, may learn at a rate of its own, `head_lr`. On little data there are more epochs
@@ -72,6 +72,9 @@ class Train:
 @dataclass(frozen=True, slots=True, config=CLOSED)
 class Machine:
     """What changes how a run is carried out, and nothing but rounding in what comes out; left out of its identity.
+
+    But for dropout in the model or its adapters: which of it is drawn depends on what a pass reads, and that, where
+    `pass_subwords` is not given, on the memory that is free.
 
     Blocks are compiled, activations recomputed (gradient checkpointing) and 4-bit weights unpacked once for all steps
     where an estimate of the work, or of the memory, says that it pays: auto. Weights of 16 bits are widened to float32,

@@ -42,7 +42,7 @@ def token_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
         return plain_ids(tokenizer, prompt.turns[0], True)
     if not tokenizer.chat_template:
         raise CardError("This model has no chat template; ask it with --set prompt.style=sections.")
-    if not any(token in turn for token in tokenizer.all_special_tokens for turn in prompt.turns):
+    if not any(token in turn for token in _special_tokens(tokenizer) for turn in prompt.turns):
         return _marked(tokenizer, _chat(tokenizer, prompt.messages))
     holders = [f"\x02{number}\x03" for number in range(len(prompt.turns))]
     messages = [{**message, "content": holder} for message, holder in zip(prompt.messages, holders, strict=True)]
@@ -51,6 +51,13 @@ def token_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
         before, _, rest = rest.partition(holder)
         found += _marked(tokenizer, before) + plain_ids(tokenizer, turn)
     return found + _marked(tokenizer, rest)
+
+
+@cache
+def _special_tokens(tokenizer: Any) -> frozenset[str]:
+    """All texts that the tokenizer reads as one special token, those without a part of their own among them."""
+    added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return frozenset(added.union(tokenizer.all_special_tokens))
 
 
 def _chat(tokenizer: Any, messages: list[dict[str, str]]) -> str:

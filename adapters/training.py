@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from transformers import get_scheduler
 
 from harness.contracts import Context
 from harness.environment import rarely_collecting
+from harness.errors import CardError
 
 E = TypeVar("E")
 E_contra = TypeVar("E_contra", contravariant=True)
@@ -108,6 +110,11 @@ class Trainer(Generic[E]):
         saved = time.monotonic()
         for done in range(at.batch, len(steps)):
             loss, subwords = self._update(steps[done])
+            if not math.isfinite(loss):
+                raise CardError(
+                    f"Training diverged: the loss of update {at.update + 1} is {loss}. Try a lower train.lr than "
+                    f"{self.train.lr:g}, or more train.warmup."
+                )
             at = Position(at.epoch, done + 1, at.update + 1)
             rate = self.optimizer.param_groups[0]["lr"]
             log(

@@ -104,7 +104,21 @@ def is_local(model: Model) -> bool:
 
 def parameters(folder: Path) -> int:
     """How many parameters the weights in a folder have, read off the files' headers."""
-    return sum(map(_size, folder.glob("*.safetensors")))
+    return sum(map(_size, _weight_files(folder)))
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that transformers loads: some hub folders hold the same weights once more under other names."""
+    index = folder / "model.safetensors.index.json"
+    if (whole := folder / "model.safetensors").exists():
+        return [whole]
+    if not index.exists():
+        return sorted(folder.glob("*.safetensors"))
+    content = _json(index)
+    shards = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(shards, dict):
+        raise MissingModel(f"{index} has no weight_map; copy the model's files anew.")
+    return [folder / name for name in sorted(set(map(str, shards.values())))]
 
 
 def _size(path: Path) -> int:
@@ -169,7 +183,11 @@ def _fetch(model: Model, patterns: tuple[str, ...]) -> Path:
 
     mend = "or download it elsewhere and name the folder with --set model.path=DIR"
     try:
-        return Path(snapshot_download(model.path, revision=model.revision, allow_patterns=list(patterns)))
+        return Path(
+            snapshot_download(
+                model.path, revision=model.revision, allow_patterns=list(patterns), ignore_patterns=["consolidated*"]
+            )
+        )
     except (GatedRepoError, RepositoryNotFoundError) as error:
         raise MissingModel(
             f"The weights {model.path!r} are not open to you on the hub: accept their license at "

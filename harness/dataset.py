@@ -126,14 +126,22 @@ def _find(patterns: Sequence[str], folders: Sequence[Path]) -> tuple[Path, ...]:
         if Path(pattern).is_absolute():
             raise CardError(f"The file pattern {pattern!r} must be relative to the folder that --data names.")
     for folder in folders:
-        for pattern in patterns:
-            try:
-                found = sorted(path for path in folder.glob(pattern) if path.is_file())
-            except ValueError as error:
-                raise CardError(f"The file pattern {pattern!r} names no files: {error}.") from error
-            if found:
-                return tuple(found)
+        found = {pattern: paths for pattern in patterns if (paths := _matching(folder, pattern))}
+        if len(set(found.values())) > 1:
+            raise CardError(
+                f"The patterns {' and '.join(map(repr, found))} name different files in {folder}; of the patterns of a "
+                "split, which are alternatives, one may. Give one pattern for all of the files, or remove a file."
+            )
+        if found:
+            return next(iter(found.values()))
     return ()
+
+
+def _matching(folder: Path, pattern: str) -> tuple[Path, ...]:
+    try:
+        return tuple(sorted(path for path in folder.glob(pattern) if path.is_file()))
+    except ValueError as error:
+        raise CardError(f"The file pattern {pattern!r} names no files: {error}.") from error
 
 
 def _missing(card: TaskCard, absent: Sequence[str], data: Path | None) -> str:

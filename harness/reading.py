@@ -35,7 +35,9 @@ class Request:
         return build(kind, self.options, self.where)
 
     def check_label(self, label: str, path: Path, line: int | None) -> str:
-        """The label, if the task has it. Raises DataError naming file and line."""
+        """The label, if it is one and the task has it. Raises DataError naming file and line."""
+        if not label:
+            raise DataError(path, line, "a span has an empty label.")
         if self.labels and label not in self.labels:
             raise DataError(
                 path, line, str(UnknownName("label", label, self.labels)), "Labels are named in the task's card."

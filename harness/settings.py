@@ -16,7 +16,7 @@ from harness.files import read_text
 
 T = TypeVar("T")
 NAME = r"^[\w][\w.+-]*$"  # of a card: it becomes a folder and a file
-CLOSED = ConfigDict(extra="forbid")  # the pydantic configuration of every settings class
+CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)  # the pydantic configuration of every settings class
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -39,8 +39,8 @@ class TaskCard:
 
     `labels` maps each label to the words that a prompt uses for it; without any, the labels are those found in train
     and validation. `brief` is read by systems that are prompted, and by no other. `files` gives each split its file
-    patterns; the first that matches anything is taken. A split in `holdout` is drawn from train instead: that share of
-    it, by documents where there are documents.
+    patterns, which are alternatives: one of them may name files. A split in `holdout` is drawn from train instead:
+    that share of it, by documents where there are documents.
     """
 
     name: Annotated[str, Field(pattern=NAME)]

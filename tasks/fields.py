@@ -39,4 +39,6 @@ def words(item: Any, key: str, path: Path, line: int) -> tuple[str, ...]:
     for word in found:
         if not isinstance(word, str) or not word.strip():
             raise DataError(path, line, f"{key!r} holds {word!r:.60}, which is no word.")
+        if not word.isascii() and any("\ud800" <= char <= "\udfff" for char in word):
+            raise DataError(path, line, f"{key!r} holds {word!r:.60}, of which half a character is missing.")
     return found

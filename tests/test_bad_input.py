@@ -71,6 +71,8 @@ FILES: dict[str, tuple[str, str, str | bytes, list[str]]] = {
     "offset is a text": ("spans-json", TEXT, mentioned("0", 3), ["train.txt:1", "'start' must be a whole number"]),
     "offset is a truth": ("spans-json", TEXT, mentioned(True, 3), ["train.txt:1", "'start' must be a whole number"]),
     "label is a number": ("spans-json", TEXT, mentioned(0, 3, label=7), ["train.txt:1", "'label' must be a text"]),
+    "empty label": ("spans-json", TEXT, mentioned(0, 3, label=""), ["train.txt:1", "empty label"]),
+    "half a character": ("spans-json", WORDS, '{"words": ["\\ud800x"], "spans": []}', ["train.txt:1", "half a character"]),
     "text of spaces": ("spans-json", TEXT, '{"text": "  ", "spans": []}', ["train.txt:1", "no words"]),
     "duplicate ids": ("spans-json", WORDS + '\nid = "id"', (ITEM[:-2] + ', "id": 7}\n') * 2, ["train.txt:2", "'7'", "already used"]),
     "broken XML": ("semeval", "", "<sentences>\n<sentence>\n</sentences>", ["train.txt:3", "broken XML"]),
@@ -243,6 +245,17 @@ def test_patterns_of_files_must_stay_in_their_folder(tmp_path: Path, harness: Ca
 def test_names_of_cards_cannot_leave_their_folder(tmp_path: Path, harness: Callable[..., Result]) -> None:
     (tmp_path / "mine.toml").write_text('name = "../evil"\nreader = "columns"\n', encoding="utf-8")
     refused(harness("check", "-t", tmp_path / "mine.toml"), ["../evil"])
+
+
+def test_patterns_of_files_are_alternatives(tmp_path: Path, harness: Callable[..., Result]) -> None:
+    card = CARD.format(reader="columns", options="").replace('["train.txt"]', '["train.txt", "more.txt", "trai*.txt"]')
+    (tmp_path / "mine.toml").write_text(card, encoding="utf-8")
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.txt").write_text(GOOD, encoding="utf-8")
+    check = ("check", "--task", tmp_path / "mine.toml", "--data", tmp_path)
+    assert harness(*check).code == 0
+    (tmp_path / "more.txt").write_text(GOOD, encoding="utf-8")
+    refused(harness(*check), ["'train.txt' and 'more.txt'", "alternatives", str(tmp_path)])
 
 
 def test_patterns_of_files_must_be_patterns(tmp_path: Path, harness: Callable[..., Result]) -> None:

@@ -68,9 +68,14 @@ class Transformers(Backend):
         with torch.inference_mode():
             found_BL = model.generate(ids_BL, attention_mask=mask_BL, generation_config=config, tokenizer=tokenizer)
         return [
-            _answer(tokenizer, row[length:], len(one), ends, sampling)
+            _answer(tokenizer, _written(row[length:], pad), len(one), ends, sampling)
             for row, one in zip(found_BL.tolist(), ids, strict=True)
         ]
+
+
+def _written(row: Sequence[int], pad: int) -> Sequence[int]:
+    """A row without what filled it up after it had stopped."""
+    return row[: max((i for i, token in enumerate(row, 1) if token != pad), default=0)]
 
 
 def _answer(tokenizer: Any, written: Sequence[int], read: int, ends: Sequence[int], sampling: Sampling) -> Answer:

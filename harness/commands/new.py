@@ -23,7 +23,7 @@ reader = "columns"  # columns, spans-json, semeval, maven, brat, hub, or "your.m
 PER = "person"
 LOC = "location"
 
-[files]             # patterns, looked for in --data DIR and $HARNESS_DATA/{name}/
+[files]             # alternative patterns, looked for in --data DIR and $HARNESS_DATA/{name}/
 train = ["train.txt"]
 test = ["test.txt"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from harness.adapters.generator_settings import GeneratorSettings
 from harness.adapters.prompts import Prompt
 from harness.adapters.settings import Model
 from harness.adapters.tokens import load_tokenizer, token_ids
+from transformers import AddedToken
 
 from harness.contracts import Context
 from harness.errors import CardError, UnknownName
@@ -131,6 +133,51 @@ def test_no_sentence_can_end_its_own_turn(tiny_language_model: Path) -> None:
         assert token_ids(tokenizer, Prompt(("soup </s> tart",), False)).count(end) == 0
     finally:
         tokenizer.chat_template = None
+
+
+def test_nor_by_a_token_that_has_no_part_of_its_own(tiny_language_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_language_model, tmp_path / "model")
+    tokenizer = load_tokenizer(tmp_path / "model", Model(str(tmp_path / "model")))
+    tokenizer.add_tokens([AddedToken("<|turn|>", special=True)])
+    assert "<|turn|>" not in tokenizer.all_special_tokens
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}<|turn|>{% endfor %}"
+    turn = tokenizer.convert_tokens_to_ids("<|turn|>")
+    assert token_ids(tokenizer, Prompt(("soup", "tart"), True)).count(turn) == 2
+    assert token_ids(tokenizer, Prompt(("soup <|turn|> tart", "x"), True)).count(turn) == 2
+
+
+def test_tokens_are_counted_to_the_stop_and_not_to_the_end_of_the_batch(
+    tiny_language_model: Path, tmp_path: Path
+) -> None:
+    prompts = [Prompt((f"we loved the {word}",), False) for word in ("squid", "a", "night", "last station", "tart")]
+    found = []
+    for size in (1, 8):
+        settings = generator(tiny_language_model, tmp_path, machine={"batch": size}).settings
+        backend = backend_class("transformers")(settings, tiny_language_model)
+        free = dict(backend.complete(prompts, Sampling(30)))
+        stop = free[0].text[len(free[0].text) // 2]
+        found.append(dict(backend.complete(prompts, Sampling(30, stop=(stop,)))))
+    assert found[0] == found[1]
+    assert len({answer.completion_tokens for answer in found[0].values()}) > 1
+
+
+def test_examples_that_had_no_room_are_missed_in_the_notes(tiny_language_model: Path, tmp_path: Path) -> None:
+    train = [Labeled(sentence, (Span(3, 4, "PER"),)) for sentence in sentences(6)]
+    notes = []
+    for most in (1536, 200):
+        made = generator(tiny_language_model, tmp_path, prompt={"shots": 4, "max_tokens": most})
+        made.fit(train, [])
+        made.ready()
+        made.predict([Sentence("x", ("tart",))])
+        notes.append(made.cost().notes["examples_a_prompt"])
+    assert notes[0] == 4 and notes[1] < 4
+
+
+@pytest.mark.parametrize("over", [{"machine": {"url": "http://127.0.0.1:9/v1"}}, {"served_model": "other"}])
+def test_what_a_server_is_told_is_refused_without_one(tiny_language_model: Path, over: dict[str, Any]) -> None:
+    base = {"model": {"path": str(tiny_language_model)}, "backend": "transformers"}
+    with pytest.raises(CardError, match="is for --set backend=openai; the backend transformers asks no server"):
+        Generator.check(build(GeneratorSettings, merged(base, over), "test"), [])
 
 
 def test_backends_are_known_by_name() -> None:

@@ -16,6 +16,7 @@ from harness.adapters.training import Trainer
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
+from conftest import save_tiny
 from harness.contracts import Context
 from harness.errors import CardError
 from harness.settings import build, merged
@@ -66,6 +67,22 @@ def test_a_row_of_examples_is_the_examples_alone(tiny_language_model: Path, atte
     for name, parameter in model.trained():
         assert parameter.grad is not None
         torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("name", ["mistral", "gemma3_text"])  # all blocks slide, or some of them
+def test_blocks_that_slide_see_as_far_as_they_do_alone(tmp_path: Path, name: str, attention: str) -> None:
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_key_value_heads": 2}
+    kinds = {"layer_types": ["sliding_attention", "full_attention"], "head_dim": 16} if name == "gemma3_text" else {}
+    folder = save_tiny(tmp_path, name, causal=True, sliding_window=4, **sizes, **kinds)
+    model = InstructModel(settings(folder, model={"attention": attention}), folder)
+    with torch.no_grad():
+        expected = sum(alone(model, example) for example in EXAMPLES)
+        found = sum(loss for loss, _ in InstructObjective(model, 12).losses([tuple(EXAMPLES)], Room(4096)))
+        model.window = 64
+        wide = sum(loss for loss, _ in InstructObjective(model, 12).losses([tuple(EXAMPLES)], Room(4096)))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert abs(wide - expected) > 1e-3
 
 
 def test_layout() -> None:

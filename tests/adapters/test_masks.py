@@ -20,7 +20,9 @@ from transformers import (
     LlamaConfig,
     MistralConfig,
     ModernBertConfig,
+    NemotronConfig,
     Qwen3Config,
+    StableLmConfig,
 )
 
 from harness.errors import CardError
@@ -36,6 +38,8 @@ CONFIGS = {
     "gemma": GemmaConfig(**SMALL, head_dim=8),
     "gemma2-alternating": Gemma2Config(**SMALL, head_dim=8, sliding_window=3),
     "gemma3-alternating": Gemma3TextConfig(**SMALL, head_dim=8, sliding_window=3),
+    "stablelm": StableLmConfig(**SMALL),  # these two have an SDPA of their own
+    "nemotron": NemotronConfig(**SMALL, head_dim=8),
 }
 IDS_BL = torch.tensor([[5, 9, 3, 22, 41, 17, 8, 30], [7, 7, 12, 50, 2, 0, 0, 0]])
 REAL_BL = (IDS_BL != 0).long()

@@ -17,6 +17,7 @@ from harness.adapters.tagger import Tagger
 from harness.adapters.tagging import TagObjective, best_tags, tagged_windows
 from harness.adapters.training import Trainer
 
+from conftest import save_tiny
 from harness.contracts import Context
 from harness.errors import CardError, StoreError
 from harness.outputs import RawOutput, Tags
@@ -286,6 +287,25 @@ def test_a_checkpoint_that_does_not_fit_is_named_and_not_read(tiny_decoder: Path
         fitted(tiny_decoder, tmp_path, train={"epochs": 1}, lora={"r": 8})
 
 
+@pytest.mark.parametrize("name", ["state.json", "optimizer.safetensors", "trained.safetensors"])
+def test_a_damaged_checkpoint_is_named(tiny_decoder: Path, tmp_path: Path, name: str) -> None:
+    fitted(tiny_decoder, tmp_path, train={"epochs": 1})
+    [damaged] = tmp_path.glob(f"checkpoint-*/{name}")
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[: len(content) // 2])
+    with pytest.raises(StoreError, match=r"Delete (it|the folder .*checkpoint-\S+) to train anew"):
+        fitted(tiny_decoder, tmp_path, train={"epochs": 1})
+
+
+def test_a_single_target_of_adapters_may_stand_alone(tiny_decoder: Path, tmp_path: Path) -> None:
+    one, listed = (tagger(tiny_decoder, tmp_path, lora={"targets": targets}) for targets in ("v_proj", ["v_proj"]))
+    for made in (one, listed):
+        made._build()
+    names = [name for name, _ in one.model.trained()]
+    assert names == [name for name, _ in listed.model.trained()]
+    assert sum("v_proj.lora_A" in name for name in names) == 4
+
+
 def test_the_best_epoch_on_validation_can_be_kept(tiny_decoder: Path, tmp_path: Path) -> None:
     scores = iter([10.0, 30.0, 20.0])
     kept: list[dict[str, torch.Tensor]] = []
@@ -335,6 +355,24 @@ def test_long_sentences_are_covered_whole(trained: Tagger) -> None:
     assert len(output.labels) == 400
 
 
+@pytest.mark.parametrize("name", ["falcon", "mpnet", "data2vec-text", "deepseek_v3"])
+def test_models_that_differ_are_trained_as_they_come(tmp_path: Path, name: str) -> None:
+    """With attention of their own, positions behind the padding's, values of another width than keys."""
+    sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    if name == "deepseek_v3":
+        sizes |= {"qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 12, "q_lora_rank": 8, "kv_lora_rank": 8}
+        sizes |= {
+            "num_key_value_heads": 4,
+            "moe_intermediate_size": 16,
+            "n_routed_experts": 8,
+            "first_k_dense_replace": 2,
+        }
+    folder = save_tiny(tmp_path / "model", name, **sizes)
+    made = tagger(folder, tmp_path, unmask="", max_length=1024, train={"method": "full", "epochs": 1})
+    made.fit([Labeled(Sentence("long", ("soup",) * 700), (Span(0, 1, "positive"),))], [])
+    assert len(made.predict([Sentence("x", ("soup",) * 700)])) == 1
+
+
 def test_a_tracker_writes_what_the_log_says(tiny_decoder: Path, tmp_path: Path) -> None:
     fitted(tiny_decoder, tmp_path, machine={"report_to": ["tensorboard"]})
     written = list((tmp_path / "trackers").rglob("events.out.tfevents*"))
@@ -352,7 +390,11 @@ def test_a_tracker_that_is_not_installed_is_named_before_anything_is_loaded() ->
 @pytest.mark.parametrize(
     ("over", "reason"),
     [
-        ({"lora": {"targets": ["no_such_module"]}}, "does not fit this model"),
+        (
+            {"lora": {"targets": ["q_proj", "no_such_module"]}},
+            "names 'no_such_module', but .* are called q_proj, k_proj",
+        ),
+        ({"train": {"lr": 1e30}}, "diverged: the loss of update 2 is nan. Try a lower train.lr than 1e[+]30"),
         ({"train": {"method": "full"}, "model": {"quantization": "nf4"}}, "4-bit weights"),
         ({"unmask": "0" * 9}, "only 4 blocks"),
         ({"model": {"attention": "telepathy"}}, "cannot be loaded"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -65,3 +66,15 @@ def test_the_digest_of_a_large_file_is_kept_until_it_changes(
     os.utime(folder / "model.safetensors", (1, 1))
     with pytest.raises(TypeError):
         digest(folder)
+
+
+def test_weights_that_lie_there_twice_are_counted_once(tiny_encoder: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_encoder, tmp_path / "model")
+    count = weights.parameters(tmp_path / "model")
+    whole = tmp_path / "model" / "model.safetensors"
+    shutil.copyfile(whole, tmp_path / "model" / "consolidated.safetensors")
+    assert weights.parameters(tmp_path / "model") == count > 0
+    whole.rename(tmp_path / "model" / "model-00001-of-00001.safetensors")
+    index = {"weight_map": {"a": "model-00001-of-00001.safetensors", "b": "model-00001-of-00001.safetensors"}}
+    (tmp_path / "model" / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    assert weights.parameters(tmp_path / "model") == count
