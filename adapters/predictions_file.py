@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from harness.columns import Layout
+from harness.columns import Layout, Separator
 from harness.contracts import QUICK, Resources, System
 from harness.outputs import RawOutput
 from harness.predictions import read_predictions
@@ -20,12 +20,14 @@ from harness.spans import Sentence
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
 class Settings:
-    """The file. For column files: which column holds the tag, and the scheme of the tags."""
+    """The file. For column files: which columns hold word and tag, how they end, and the scheme of the tags."""
 
     path: str
     scheme: Scheme = Scheme.IOB2
     word: int = 0
     tag: int = -1
+    separator: Separator = "white-space"
+    comment: str = ""
 
 
 class PredictionsFile(System):
@@ -57,5 +59,5 @@ class PredictionsFile(System):
 
 
 def _read(settings: Settings, sentences: Sequence[Sentence]) -> list[RawOutput]:
-    layout = Layout(word=settings.word, tag=settings.tag)
+    layout = Layout(settings.word, settings.tag, separator=settings.separator, comment=settings.comment)
     return read_predictions(Path(settings.path), sentences, layout, settings.scheme)

@@ -134,7 +134,7 @@ def entries(found: Iterable[tuple[Path, Record]]) -> dict[str, list[Entry]]:
 def groups(board: Sequence[Entry]) -> list[str]:
     """The letters of each line's rank groups: lines that share one could not be told apart by this test set.
 
-    Lines that see the gold have none, and no line of a board has that is too long to test all pairs.
+    Lines that see the gold have none, and no line of a board that is too long to test all pairs, or of too many groups.
     """
     tested = [entry for entry in board if not entry.first.sees_gold]
     if len(tested) > MOST_TESTED:
@@ -142,5 +142,8 @@ def groups(board: Sequence[Entry]) -> list[str]:
     tests = randomization_tests([mean_table(entry.tables) for entry in tested], exchanges_for(len(tested), LEVEL))
     corrected = holm(list(tests.values()))
     apart = [pair for pair, p in zip(tests, corrected, strict=True) if p < LEVEL]
-    letters = iter(rank_groups(len(tested), apart))
+    found = rank_groups(len(tested), apart)
+    if not found:
+        return [NONE] * len(board)
+    letters = iter(found)
     return [NONE if entry.first.sees_gold else next(letters) for entry in board]

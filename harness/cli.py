@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 some runs of a grid failed, 2 something the user can mend,
 
 from __future__ import annotations
 
+import codecs
 import io
 import sys
 from pathlib import Path
@@ -237,14 +238,27 @@ def new_system(name: str, out: Annotated[Path, typer.Option("--out", help="The f
     write_card("system", name, out)
 
 
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that a stream does not have: escapes as JSON has them."""
+    import json
+
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
 def main() -> None:
     """The entry point: user errors become one paragraph and exit code 2."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # what it has no character for becomes an escape
-        sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        codecs.register_error("json", _escaped)
+        sys.stdout.reconfigure(errors="json")
     try:
         app()
     except UserError as error:
         refuse(error)
+    except OSError as error:  # of a file that is the user's to mend; those that can be foreseen say more
+        if error.filename is None:
+            raise
+        refuse(UserError(f"{error.filename}: {error.strerror}."))
     except SystemExit as stop:
         if stop.code == INTERRUPTED:  # typer's answer to Ctrl-C
             print("harness: interrupted; the same command goes on from here.", file=sys.stderr)

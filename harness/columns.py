@@ -15,6 +15,7 @@ from harness.files import lines_of, read_text
 from harness.settings import CLOSED
 
 DOCUMENT_START = "-DOCSTART-"
+Separator = Literal["white-space", "tab", "space"]
 _SEPARATORS = {"white-space": re.compile("[ \t]+"), "tab": re.compile("\t"), "space": re.compile(" ")}
 
 
@@ -25,7 +26,7 @@ class Layout:
     word: int = 0
     tag: int = -1
     columns: int | None = None
-    separator: Literal["white-space", "tab", "space"] = "white-space"
+    separator: Separator = "white-space"
     comment: str = ""
     document_comment: str = "# newdoc id"
     encoding: str = "utf-8"
@@ -77,8 +78,9 @@ def column_sentences(path: Path, layout: Layout) -> Iterator[ColumnSentence]:
 def _word_and_tag(path: Path, number: int, line: str, fields: list[str], layout: Layout, width: int) -> tuple[str, str]:
     if len(fields) != width:
         fix = (
-            f"Columns end at {layout.separator}: --separator and --comment of harness score, "
-            "--set options.separator=tab and options.comment=TEXT for a task say otherwise."
+            f"Columns end at {layout.separator}: --separator and --comment of harness score, --set separator=tab and "
+            "comment=TEXT for a file of predictions, --set options.separator=tab and options.comment=TEXT for a task "
+            "say otherwise."
         )
         what = f"{len(fields)} column{'s' * (len(fields) != 1)} where {width} were expected: {line[:60]!r}."
         raise DataError(path, number, what, fix)

@@ -90,11 +90,12 @@ def refuse_unread(data: Path | None, cards: Sequence[TaskCard]) -> None:
 
 def _read(card: TaskCard, data: Path | None) -> dict[str, Reading]:
     """Every split that is not held out: from files, or from the hub where the card names a data set there."""
-    wanted = [split for split in SPLITS if split not in card.holdout or split in card.files]
+    wanted = [split for split in SPLITS if split not in card.holdout]
     if not card.files:
         return _read_with(card.reader, card, dict.fromkeys(wanted, ()), "options")
     folders = [folder for folder in _folders(card, data) if folder.is_dir()]
-    paths = {split: _find(card.files.get(split, []), folders) for split in wanted}
+    found = ({split: _find(card.files.get(split, []), folder) for split in wanted} for folder in folders)
+    paths = next((paths for paths in found if any(paths.values())), dict.fromkeys(wanted, ()))  # all of one folder
     absent = [split for split in wanted if not paths[split]]
     if not absent:
         return _read_with(card.reader, card, paths, "options")
@@ -121,20 +122,17 @@ def _folders(card: TaskCard, data: Path | None) -> list[Path]:
     return [*folders, Path(root) / card.name] if root else folders
 
 
-def _find(patterns: Sequence[str], folders: Sequence[Path]) -> tuple[Path, ...]:
+def _find(patterns: Sequence[str], folder: Path) -> tuple[Path, ...]:
     for pattern in patterns:
         if Path(pattern).is_absolute():
             raise CardError(f"The file pattern {pattern!r} must be relative to the folder that --data names.")
-    for folder in folders:
-        found = {pattern: paths for pattern in patterns if (paths := _matching(folder, pattern))}
-        if len(set(found.values())) > 1:
-            raise CardError(
-                f"The patterns {' and '.join(map(repr, found))} name different files in {folder}; of the patterns of a "
-                "split, which are alternatives, one may. Give one pattern for all of the files, or remove a file."
-            )
-        if found:
-            return next(iter(found.values()))
-    return ()
+    found = {pattern: paths for pattern in patterns if (paths := _matching(folder, pattern))}
+    if len(set(found.values())) > 1:
+        raise CardError(
+            f"The patterns {' and '.join(map(repr, found))} name different files in {folder}; of the patterns of a "
+            "split, which are alternatives, one may. Give one pattern for all of the files, or remove a file."
+        )
+    return next(iter(found.values()), ())
 
 
 def _matching(folder: Path, pattern: str) -> tuple[Path, ...]:

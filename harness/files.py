@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import os
@@ -21,7 +22,7 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
     except OSError as error:
         raise DataError(path, None, f"cannot be read ({error.strerror}).") from error
     try:
-        text = data.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+        text = data.decode("utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         fix = "Convert the file to UTF-8; the encoding of a task's files can be named: --set options.encoding=NAME."

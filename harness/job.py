@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import traceback
 from collections.abc import Generator, Mapping
@@ -58,7 +59,7 @@ class Job:
         return needed
 
     def to_json(self) -> str:
-        return TypeAdapter(Job).dump_json(self).decode()
+        return json.dumps(TypeAdapter(Job).dump_python(self, mode="json"))  # pydantic's own writes null for infinity
 
     @staticmethod
     def from_json(text: str) -> Job:

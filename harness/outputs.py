@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +32,8 @@ class Spans:
     def __post_init__(self) -> None:
         if self.scores is not None and len(self.scores) != len(self.spans):
             raise ValueError(f"{len(self.spans)} spans but {len(self.scores)} scores")
+        if not all(map(math.isfinite, self.scores or ())):
+            raise ValueError("a score is no finite number")
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,8 @@ def read_predictions(path: Path, sentences: Sequence[Sentence], layout: Layout, 
     """What a file says of these sentences.
 
     JSON (an array or lines): objects with `tags` (and `scheme`), `spans` (`[start, end, label]` or objects; `unit`
-    words or characters) or a response (`text` and its `format`), matched by `id` where every
-    object has one, by order elsewhere. A `raw` object, as in our own predictions.jsonl, is taken in place of the line
+    words or characters) or a response (`text` and its `format`), matched by `id` where they have
+    one, by order elsewhere. A `raw` object, as in our own predictions.jsonl, is taken in place of the line
     that holds it. Anything else is a column file, matched by order.
     Raises DataError for what does not fit the sentences.
     """
@@ -90,7 +90,12 @@ def _from_json(path: Path, sentences: Sequence[Sentence], scheme: Scheme) -> lis
         if not isinstance(item, dict):
             raise DataError(path, line, "each prediction must be an object.")
     known = {sentence.id: sentence for sentence in sentences}
-    if all("id" in item for _, item in items):
+    without = [line for line, item in items if "id" not in item]
+    if 0 < len(without) < len(items):
+        raise DataError(
+            path, without[0], "this prediction has no id, and others have one.", "Give all of them, or none."
+        )
+    if not without:
         items = [(line, item) for line, item in items if item.get("split", "test") == "test"]
         by_id: dict[str, RawOutput] = {}
         for line, item in items:
@@ -124,11 +129,11 @@ def _output(path: Path, line: int, item: dict[str, Any], sentence: Sentence, sch
             raise ValueError(f"unit must be words or characters, not {unit!r}")
         if unit == "characters" and sentence.text is None:
             raise ValueError("the task has no text to count characters in; give spans in words")
-        scores = raw.get("scores")
-        return Spans(spans, unit, tuple(map(float, scores)) if scores else None, _unseen(raw, sentence))
+        scores = tuple(map(float, raw.get("scores") or ()))
+        return Spans(spans, unit, scores or None, _unseen(raw, sentence))
     except DataError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, UnknownName) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, UnknownName) as error:
         what = f"no prediction can be read here ({error})."
         raise DataError(
             path, line, what, 'Expected "tags": [...], "spans": [[start, end, label], ...], or "text" and its "format".'

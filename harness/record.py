@@ -53,7 +53,12 @@ class Record:
     finished: str
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False, default=str) + "\n"
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False, default=plain) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """A value of another package as JSON has it: numpy's numbers are numbers, anything else is what it prints as."""
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def from_json(text: bytes, where: str) -> Record:
@@ -65,6 +70,9 @@ def from_json(text: bytes, where: str) -> Record:
         raise StoreError(f"{where} has schema {values.get('schema')!r}; this version of harness reads schema {SCHEMA}.")
     if not re.fullmatch(NAME, str(values["task"])):  # it becomes a path and a link
         raise ValueError(f"no task can be called {values['task']!r}")
+    counts = [values["cost"].get(key) for key in ("parameters", "trained_parameters")]
+    if any(isinstance(count, str) for count in counts):
+        raise ValueError("its parameters are no numbers")
     scores = {split: SplitScore(**score) for split, score in values.pop("scores").items()}
     return Record(**values, scores=scores)
 

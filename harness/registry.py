@@ -86,7 +86,13 @@ def card_paths(kind: str) -> dict[str, Path]:
     found = {path.stem: path for path in sorted(folder.glob("*.toml"))}
     for point, target in _entry_points(f"harness.{kind}s", tuple(sys.path)):
         package, _, name = target.partition(":")
-        found[point] = Path(str(files(package))) / f"{name}.toml"
+        try:
+            found[point] = Path(str(files(package))) / f"{name}.toml"
+        except ImportError as error:
+            raise CardError(
+                f"The {kind} {point!r} that is installed here names the package {package!r}, which cannot be imported "
+                f"({error}); mend or uninstall what it came with."
+            ) from error
     return found
 
 

@@ -21,7 +21,7 @@ from harness.errors import UserError
 from harness.outputs import RawOutput
 from harness.predictions import spans_json, to_json
 from harness.protocol import Judged, judge, mentions_of, signature
-from harness.record import SCHEMA, Record, identity_of, row_to_json
+from harness.record import SCHEMA, Record, identity_of, plain, row_to_json
 from harness.spans import Labeled
 from harness.store import PREDICTIONS, RECORD, ROWS, TRAIN, WEIGHTS, RunKey, Store, write_sums
 from harness.system import ResolvedSystem, adapter_class, settings_of
@@ -206,14 +206,18 @@ class _TrainLog:
 
     def add(self, row: Mapping[str, float]) -> None:
         """Append a row; `seconds` since the run began, earlier sessions included."""
-        line = json.dumps({**row, "seconds": round(self.earlier + time.monotonic() - self.begin, 3)})
+        seconds = round(self.earlier + time.monotonic() - self.begin, 3)
+        line = json.dumps({**row, "seconds": seconds}, default=plain)
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(self.before_next + line + "\n")
         self.before_next = ""
 
     def rows(self) -> list[dict[str, Any]]:
-        """Each update once: what was done again after a crash counts as it was done last."""
-        latest = {(row.get("update"), "validation_f1" in row): row for row in self._read()}
+        """Each `update` once: what was done again after a crash counts as it was done last. Rows without one all."""
+        latest = {
+            (row.get("update", f"line {number}"), "validation_f1" in row): row
+            for number, row in enumerate(self._read())
+        }
         return list(latest.values())
 
     def _read(self) -> list[dict[str, Any]]:
@@ -242,8 +246,8 @@ def _write_lines(path: Path, values: Sequence[Mapping[str, Any]]) -> None:
 
 def _line(value: Mapping[str, Any]) -> str:
     """A JSON line; half characters that a model wrote, which no file can hold, become escapes."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if _encodable(text) else json.dumps(value)
+    text = json.dumps(value, ensure_ascii=False, default=plain)
+    return text if _encodable(text) else json.dumps(value, default=plain)
 
 
 def _encodable(text: str) -> bool:

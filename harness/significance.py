@@ -11,6 +11,7 @@ import numpy as np
 from harness import intervals
 from harness.intervals import Sums, Table, check_paired, f1_of
 
+_LETTERS = 26
 _TIE = 1e-6  # differences that are equal but for rounding
 
 
@@ -68,16 +69,19 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def rank_groups(count: int, apart: Sequence[tuple[int, int]]) -> list[str]:
     """A letter for each group of systems of which no two are `apart`; a system has the letters of all its groups.
 
-    Systems are numbered from 0, best first, and so are the letters.
+    Systems are numbered from 0, best first, and so are the letters. There are none, an empty list, where there would be
+    more groups than systems and than letters: in the worst case 2 to the power of half as many.
     """
     groups = [frozenset(range(count))] if count else []
     for one, other in apart:
         parted = [group for group in groups if not {one, other} <= group]
         parted += [group - {member} for group in groups if {one, other} <= group for member in (one, other)]
         groups = [group for group in dict.fromkeys(parted) if not any(group < wider for wider in parted)]
+        if len(groups) > max(_LETTERS, count):
+            return []
     groups.sort(key=sorted)
     return ["".join(_letter(g) for g, group in enumerate(groups) if i in group) for i in range(count)]
 
 
 def _letter(number: int) -> str:
-    return chr(ord("a") + number) if number < 26 else f"({number + 1})"
+    return chr(ord("a") + number) if number < _LETTERS else f"({number + 1})"

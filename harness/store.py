@@ -113,20 +113,34 @@ class Store:
         shutil.rmtree(folder / "result", ignore_errors=True)
         try:
             (folder / "result").mkdir(parents=True)
+            self._check_target(self.root / key.path, folder)
         except OSError as error:
             raise self._unwritable(str(error.strerror)) from error
         return folder
 
+    def _check_target(self, target: Path, folder: Path) -> None:
+        """Raise StoreError where `folder`, when the run is done, could not be renamed to `target`."""
+        if target.exists() and any(target.iterdir()):
+            raise StoreError(f"{target} is no whole run: it has no {RECORD}. Move it out of the store to go on.")
+        there = next(path for path in (target, *target.parents) if path.exists())
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise self._unwritable(f"{there} is not to be written in")
+        if there.stat().st_dev != folder.stat().st_dev:
+            raise self._unwritable(f"{there} is on another file system, where no finished run can be moved to")
+
     def finish(self, key: RunKey) -> Path:
         """Put the result of a run under its name, whole or not at all, and drop the work folder."""
         folder, target = self.root / ".work" / key.path, self.root / key.path
-        if (folder / TRACKERS).exists():
-            (folder / TRACKERS).rename(folder / "result" / TRACKERS)
-        for path in (folder / "result").rglob("*"):
-            _sync(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (folder / "result").rename(target)
-        _sync(target.parent)
+        try:
+            if (folder / TRACKERS).exists():
+                (folder / TRACKERS).rename(folder / "result" / TRACKERS)
+            for path in (folder / "result").rglob("*"):
+                _sync(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (folder / "result").rename(target)
+            _sync(target.parent)
+        except OSError as error:
+            raise self._unwritable(str(error.strerror)) from error
         self.drop_work(key)
         return target
 
@@ -209,7 +223,10 @@ class Store:
         with contextlib.suppress(OSError):  # too long a name
             if (direct / RECORD).exists():
                 return direct
-        found = [folder for folder in self.folders() if name in str(folder.relative_to(self.root))]
+        names = {str(folder.relative_to(self.root)): folder for folder in self.folders()}
+        if name.rstrip("/") in names:
+            return names[name.rstrip("/")]
+        found = [folder for path, folder in names.items() if name in path]
         if len(found) == 1:
             return found[0]
         if not found:
@@ -252,7 +269,7 @@ def read_record(folder: Path) -> Record:
     path = folder / RECORD
     try:
         return from_json(path.read_bytes(), str(path))
-    except (ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise unreadable(path, "record", error) from error
 
 

@@ -94,7 +94,7 @@ def adapter_called(name: str) -> Any:
 
 def system_names(pattern: str) -> list[str]:
     """The system names that a shell pattern stands for; a plain name stands for itself. Raises UnknownName."""
-    if not _WILD.search(pattern) or pattern.startswith("file:"):
+    if not _WILD.search(pattern) or pattern.startswith("file:") or pattern.endswith(".toml"):
         _split_name(pattern)
         return [pattern]
     plain = [name for name in known_systems() if not _is_decoder(name) and name != "file"]

@@ -90,6 +90,10 @@ def task_card(name: str, overrides: dict[str, Any] | None = None) -> TaskCard:
     for split, share in card.holdout.items():
         if split == "train" or not 0 < share < 1:
             raise CardError(f"{where}: holdout.{split} = {share} must be a share of train between 0 and 1.")
+        if card.files.get(split):
+            raise CardError(f"{where}: {split} has files and is held out of train; leave out files.{split}, or this.")
+    if card.name == "index":
+        raise CardError(f"{where}: no task may be called index, which is the page that leads to all boards.")
     return card
 
 

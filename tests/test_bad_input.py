@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -215,6 +216,24 @@ PAIRS: dict[str, tuple[str, str, str, list[str]]] = {
     "an unknown id": (GOOD, "p.jsonl", '{"id": "x", "spans": []}\n', ["p.jsonl:1", "'x'"]),
     "an id twice": (GOOD, "p.jsonl", '{"id": "gold-1", "spans": []}\n' * 2, ["p.jsonl:2", "twice"]),
     "an id left out": (GOOD, "p.jsonl", '{"id": "gold-1", "spans": []}\n', ["p.jsonl", "gold-4"]),
+    "some ids": (
+        GOOD,
+        "p.jsonl",
+        '{"id": "gold-4", "spans": []}\n{"spans": []}',
+        ["p.jsonl:2", "has no id", "all of them, or none"],
+    ),
+    "scores without end": (
+        GOOD,
+        "p.jsonl",
+        f'{{"spans": [[0, 1, "X"]], "scores": [1{"0" * 400}]}}\n' * 2,
+        ["p.jsonl:1", "too large"],
+    ),
+    "scores that are none": (
+        GOOD,
+        "p.jsonl",
+        '{"spans": [[0, 1, "X"]], "scores": [NaN]}\n' * 2,
+        ["p.jsonl:1", "no finite"],
+    ),
     "characters without text": (GOOD, "p.jsonl", '{"spans": [], "unit": "characters"}\n' * 2, ["p.jsonl:1", "no text"]),
 }
 
@@ -256,6 +275,39 @@ def test_patterns_of_files_are_alternatives(tmp_path: Path, harness: Callable[..
     assert harness(*check).code == 0
     (tmp_path / "more.txt").write_text(GOOD, encoding="utf-8")
     refused(harness(*check), ["'train.txt' and 'more.txt'", "alternatives", str(tmp_path)])
+
+
+def test_files_of_a_split_that_is_held_out_are_refused(tmp_path: Path, harness: Callable[..., Result]) -> None:
+    card = tmp_path / "mine.toml"
+    card.write_text(CARD.format(reader="columns", options="").replace("validation = 0.5", ""), encoding="utf-8")
+    for name in ("train", "test", "dev"):
+        (tmp_path / f"{name}.txt").write_text(GOOD, encoding="utf-8")
+    check = ("check", "--task", card, "--data", tmp_path, "--set")
+    assert harness(*check, 'files.validation=["dev.txt"]').code == 0
+    assert harness(*check, "holdout.validation=0.5").code == 0
+    refused(
+        harness(*check, 'files.validation=["dev.txt"]', "--set", "holdout.validation=0.5"), ["validation has files"]
+    )
+
+
+def test_splits_come_from_one_folder(
+    tmp_path: Path, harness: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = tmp_path / "mine.toml"
+    card.write_text(CARD.format(reader="columns", options=""), encoding="utf-8")
+    (tmp_path / "old" / "mine").mkdir(parents=True)
+    (tmp_path / "new").mkdir()
+    for path in ("new/train.txt", "old/mine/train.txt", "old/mine/test.txt"):
+        (tmp_path / path).write_text(GOOD, encoding="utf-8")
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "old"))
+    assert harness("check", "--task", card).code == 0
+    refused(harness("check", "--task", card, "--data", tmp_path / "new"), ["missing: test: test.txt"])
+
+
+def test_no_task_is_called_as_the_page_of_all_boards(tmp_path: Path, harness: Callable[..., Result]) -> None:
+    text = CARD.format(reader="columns", options="").replace('"mine"', '"index"')
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    refused(harness("check", "--task", tmp_path / "mine.toml", "--data", tmp_path), ["mine.toml", "called index"])
 
 
 def test_patterns_of_files_must_be_patterns(tmp_path: Path, harness: Callable[..., Result]) -> None:
@@ -366,6 +418,27 @@ def test_a_split_without_files_is_named(tmp_path: Path, harness: Callable[..., R
     refused(
         harness("check", "-t", tmp_path / "mine.toml", "--data", tmp_path), ["files.validation or holdout.validation"]
     )
+
+
+def test_a_name_that_no_file_can_have_is_named(tmp_path: Path, harness: Callable[..., Result]) -> None:
+    refused(harness("ls", "runs", "--runs", tmp_path / ("x" * 300)), ["xxx", "too long"])
+
+
+def test_what_could_not_be_put_in_its_place_is_not_begun(tmp_path: Path, harness: Callable[..., Result]) -> None:
+    command = ("run", "-s", "gazetteer", "-t", "lookright", "--limit", 20, "--runs", tmp_path)
+    assert harness(*command).code == 0
+    [record] = tmp_path.glob("lookright/*/*/seed-*/record.json")
+    record.unlink()
+    result = harness(*command)
+    assert (result.code, "is no whole run" in result.err, str(record.parent) in result.err) == (2, True, True)
+    assert (record.parent / "rows.jsonl").exists()
+    shared = Path("/dev/shm")  # of another file system than /tmp, as a rule
+    if shared.is_dir() and shared.stat().st_dev != tmp_path.stat().st_dev:
+        with TemporaryDirectory(dir=shared) as elsewhere:
+            (tmp_path / "lookright").rename(tmp_path / "before")
+            (tmp_path / "lookright").symlink_to(elsewhere)
+            result = harness(*command)
+            assert (result.code, "another file system" in result.err) == (2, True)
 
 
 def test_a_store_that_cannot_be_written_is_named(tmp_path: Path, harness: Callable[..., Result]) -> None:

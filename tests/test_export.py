@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from huggingface_hub import ModelCard
 
 from conftest import Result
+from harness.errors import UserError
+from harness.store import Store
 from test_cli import tiny
 
 Harness = Callable[..., Result]
@@ -35,6 +39,29 @@ def test_a_trained_run_leaves_with_card_weights_and_citations(
     assert {"dukic2024looking", "hu2022lora", "allal2025smollm2"} <= set(keys)
     again = harness("export", "smollm2-unmask-01", "--runs", runs, "--out", out)
     assert again.code == 2 and "not empty" in again.err
+
+
+def test_an_export_is_whole_or_not_there(tmp_path: Path, harness: Harness) -> None:
+    runs, out = tmp_path / "runs", tmp_path / "out"
+    assert harness("run", "-s", "gazetteer", "-t", "lookright", "--limit", 20, "--runs", runs).code == 0
+    [record] = runs.glob("lookright/*/*/seed-*/record.json")
+    (record.parent / "weights").mkdir()
+    (record.parent / "weights" / "a").symlink_to(tmp_path / "nowhere")
+    failed = harness("export", "gazetteer", "--runs", runs, "--out", out)
+    assert failed.code == 2 and str(record.parent) in failed.err and "No such file" in failed.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
+    (record.parent / "weights" / "a").unlink()
+    assert harness("export", "gazetteer", "--runs", runs, "--out", out).code == 0
+
+
+def test_a_run_is_found_by_its_whole_name_where_that_begins_another(tmp_path: Path, harness: Harness) -> None:
+    assert harness("run", "-s", "gazetteer", "-t", "lookright", "--limit", 20, "--runs", tmp_path).code == 0
+    [folder] = tmp_path.glob("lookright/*/*/seed-*")
+    shutil.copytree(folder, folder.with_name(f"{folder.name}0"))
+    name = str(folder.relative_to(tmp_path))
+    assert Store(tmp_path).find(name) == Store(tmp_path).find(f"{name}/") == folder
+    with pytest.raises(UserError, match="2 runs"):
+        Store(tmp_path).find(folder.parent.name)
 
 
 def test_a_bibliography_balances_its_braces(tmp_path: Path, harness: Harness) -> None:

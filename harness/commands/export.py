@@ -26,14 +26,20 @@ def export_run(runs: Path, name: str, out: Path) -> None:
         raise UserError(f"{record.title} is given the gold: its results say nothing of a model, and are not exported.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is there already and not empty; --out DIR names another folder.")
-    write_whole(out / "README.md", model_card(record))
-    write_whole(out / "citations.bib", bibliography([record]))
+    aside = out.with_name(f".{out.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
     try:
-        shutil.copyfile(folder / RECORD, out / RECORD)
+        write_whole(aside / "README.md", model_card(record))
+        write_whole(aside / "citations.bib", bibliography([record]))
+        shutil.copyfile(folder / RECORD, aside / RECORD)
         if (folder / WEIGHTS).is_dir():
-            shutil.copytree(folder / WEIGHTS, out / WEIGHTS)
+            shutil.copytree(folder / WEIGHTS, aside / WEIGHTS)
+        aside.rename(out)
     except OSError as error:
-        raise StoreError(f"{out} cannot be written ({error.strerror}); --out DIR names another folder.") from error
+        what = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror  # of the first of many files
+        raise StoreError(f"{folder} cannot be written to {out} ({what}).") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
     print("\n".join(str(path) for path in sorted(out.rglob("*")) if path.is_file()))
 
 

@@ -80,7 +80,7 @@ def _without_devices(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _standard_input() -> str:
     try:
-        return sys.stdin.buffer.read().decode()
+        return sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError("standard input", None, f"byte {error.start} is not valid UTF-8.") from error
 

@@ -156,7 +156,10 @@ def _grouped(board: Sequence[Entry], letters: Sequence[str]) -> str:
     """What the letters mean."""
     if set(letters) == {NONE}:
         return (
-            f"There are no rank groups: all pairs of up to {MOST_TESTED} systems are tested." if len(board) > 1 else ""
+            f"There are no rank groups: all pairs of up to {MOST_TESTED} systems are tested, and groups are "
+            "named where there are not more of them than systems, or letters."
+            if len(board) > 1
+            else ""
         )
     return (
         "Systems that share a letter could not be told apart: paired approximate randomization of every pair, "

@@ -20,7 +20,7 @@ def figures(content: Content, apply: Map = map) -> list[Iterator[Figure]]:
     """The figures of each section of a board that has something to draw, by `apply`; each section's are read once."""
     found = []
     for number, section in enumerate(content.sections, 1):
-        name = content.task if number == 1 else f"{content.task}-{number}"
+        name = content.task if number == 1 else f"{content.task}~{number}"
         plots = [Plot(f"{name}-{kind}", f"{content.task}: {shows}", draw) for kind, shows, draw in _wanted(section)]
         found.append(apply(drawn, plots))
     return found

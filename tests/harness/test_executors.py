@@ -43,6 +43,24 @@ class Deadly(Gazetteer):
     def fit(self, train, validation):
         os.kill(os.getpid(), signal.SIGKILL)
 """
+WITH_NUMPY = """
+import numpy as np
+from harness.adapters.gazetteer import Gazetteer
+from harness.contracts import Cost
+from harness.outputs import Spans
+from harness.spans import Span
+
+class Numbers(Gazetteer):
+    def fit(self, train, validation):
+        for step in range(5):
+            self.context.log({"step": step, "loss": np.float32(0.5)})
+
+    def predict(self, sentences):
+        return [Spans((Span(np.int64(0), np.int64(1), "positive"),)) for _ in sentences]
+
+    def cost(self):
+        return Cost(np.prod((3, 4)), np.int64(2))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +167,24 @@ def test_a_failed_run_is_kept_with_its_error_and_stops_no_other(theirs: Path, ha
     assert mended.code == 0, mended.err
     assert not list(runs.glob(".failed/*/*/*/*.json"))
     assert len(Store(runs).folders()) == 3
+
+
+def test_numbers_of_numpy_are_numbers_and_rows_of_any_kind_are_kept(
+    tmp_path: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "numbers_of_theirs.py").write_text(WITH_NUMPY, encoding="utf-8")
+    card = 'name = "numbers"\nadapter = "numbers_of_theirs:Numbers"\n'
+    (tmp_path / "numbers.toml").write_text(card, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    runs = ("--runs", tmp_path / "runs")
+    made = harness("run", "-s", tmp_path / "numbers.toml", "-t", "lookright", "--limit", 20, *runs)
+    assert made.code == 0, made.err
+    [folder] = Store(tmp_path / "runs").folders()
+    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+    assert (record["cost"]["parameters"], record["cost"]["trained_parameters"]) == (12, 2)
+    rows = [json.loads(line) for line in (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(row["step"], row["loss"]) for row in rows] == [(step, 0.5) for step in range(5)]
+    assert harness("leaderboard", *runs, "--out", tmp_path / "boards", "--no-figures").code == 0
 
 
 def test_a_process_whose_run_failed_with_a_gpu_is_not_used_again(theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

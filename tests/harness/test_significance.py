@@ -130,6 +130,8 @@ def test_rank_groups() -> None:
     assert rank_groups(3, [(0, 1), (0, 2), (1, 2)]) == ["a", "b", "c"]
     assert rank_groups(4, [(0, 2), (0, 3), (1, 3)]) == ["a", "ab", "bc", "c"]
     assert rank_groups(0, []) == []
+    assert len(rank_groups(8, [(i, i + 1) for i in range(0, 8, 2)])[0]) == 8  # of 16 groups, half have the first
+    assert rank_groups(60, [(i, i + 1) for i in range(0, 60, 2)]) == []  # 2 ** 30 of them
 
 
 @given(st.integers(1, 7), st.data())
