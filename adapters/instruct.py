@@ -104,7 +104,9 @@ class InstructObjective:
 
     def _loss(self, examples: Sequence[Example]) -> tuple[torch.Tensor, int]:
         laid = layout(examples, self.prefix)
-        full, sliding = self._mask(laid.visible_LL), self._mask(laid.visible_LL & laid.within(self.model.window))
+        full = sliding = self._mask(laid.visible_LL)
+        if self.model.window < sys.maxsize:
+            sliding = self._mask(laid.visible_LL & laid.within(self.model.window))
         masks = {"full_attention": full, "sliding_attention": sliding}
         autocast = self.model.autocast
         with torch.autocast(self.device.type, autocast, enabled=autocast is not None):

@@ -6,6 +6,7 @@ the dtype of the input instead, as autocast would: the trained parameters and th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness.errors import CardError
+
+_NAME = re.compile(r"[\w.]+")  # of a module; any other text is a pattern, or all-linear
 
 
 class LowRankLinear(Linear):  # type: ignore[misc]
@@ -39,8 +42,10 @@ class LowRankLinear(Linear):  # type: ignore[misc]
 
 def with_lora(backbone: Any, lora: Lora) -> Any:
     """The model with low-rank adapters. Raises CardError where their targets are not in it."""
-    targets = [lora.targets] if isinstance(lora.targets, str) else list(lora.targets)
-    if lora.targets != "all-linear":
+    targets: str | list[str] = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    if isinstance(targets, str) and _NAME.fullmatch(targets):
+        targets = [targets]
+    if not isinstance(targets, str):
         names = [name for name, module in backbone.named_modules() if isinstance(module, nn.Linear)]
         absent = next((one for one in targets if not any(f".{name}".endswith(f".{one}") for name in names)), None)
         if absent is not None:
@@ -50,7 +55,7 @@ def with_lora(backbone: Any, lora: Lora) -> Any:
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules="all-linear" if lora.targets == "all-linear" else targets,
+        target_modules=targets,
         bias="none",
         init_lora_weights=True,
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.adapters.generator_settings import GeneratorSettings
 
 from harness.contracts import Context
+from harness.errors import CardError
 from harness.responses import describe, names_of, write
 from harness.spans import Labeled, Sentence
 
@@ -57,6 +58,8 @@ class PromptWriter:
         self.settings, self.prompt, self.count = settings, settings.prompt, count
         self.limit = min(settings.prompt.max_tokens, room)
         self.brief, self.labels = context.brief, names_of(context.labels)
+        if not self.labels:
+            raise CardError("The task has no labels to ask for: its card names none, and train has no mention.")
         shots = self.prompt.shots
         similar = shots and self.prompt.choose == "similar"
         self.examples = list(train) if similar or chosen else covering(train, shots, context.seed)

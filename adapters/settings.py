@@ -35,7 +35,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True, config=CLOSED)
 class Lora:
-    """Low-rank adapters. `targets` are module names, or `all-linear`."""
+    """Low-rank adapters. `targets` are module names, a pattern of whole module paths, or `all-linear`."""
 
     r: Positive = 16
     alpha: Positive = 32

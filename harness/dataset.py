@@ -189,7 +189,7 @@ def _split(reading: Reading, limit: int | None) -> Split:
 
 
 def _draw(name: str) -> str:
-    return hashlib.sha256(f"{DRAW_SEED}:{name}".encode()).hexdigest()
+    return hashlib.sha256(f"{DRAW_SEED}:{name}".encode(errors="backslashreplace")).hexdigest()
 
 
 def _digest(content: object) -> str:

@@ -63,6 +63,9 @@ class _Sentences(ContentHandler):
             self.text, self.mentions, self.line = "", [], self.here()
         elif name == "text":
             self.in_text = True
+        elif name == "Opinions":
+            what = "<Opinions> are of SemEval-2015 or 2016, whose files are in another format than those of 2014."
+            raise DataError(self.path, self.here(), what, "Write them as <aspectTerm> or as span JSON.")
         elif name == "aspectTerm":
             self.mentions.append(self.mention(attrs))
 

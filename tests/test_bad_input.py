@@ -89,6 +89,9 @@ FILES: dict[str, tuple[str, str, str | bytes, list[str]]] = {
         "semeval", "", '<s><sentence id="1"><text>Ann</text>\n<aspectTerm from="0" to="3"/></sentence></s>',
         ["train.txt:2", "polarity"],
     ),
+    "XML of another year": (
+        "semeval", "", '<s>\n<sentence id="1"><text>Ann</text><Opinions></Opinions></sentence></s>', ["train.txt:2", "SemEval-2015"],
+    ),
     "XML without text": ("semeval", "", '<s>\n<sentence id="1"></sentence></s>', ["train.txt:2", "no words"]),
     "BRAT without annotations": ("brat", "", "Ann ran.", ["train.ann", "missing"]),
     "MAVEN sentence": (

@@ -134,8 +134,8 @@ def labels(names: Sequence[str], titles: Sequence[str], values: Sequence[Sequenc
 
 
 def _short(name: str, most: int = 34) -> str:
-    """A name as a figure shows it: text that matplotlib does not read as mathematics."""
-    line = " ".join(name.split())
+    """A name as a figure shows it: text that matplotlib does not read as mathematics, nor XML refuses."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in name).split())
     cut = line if len(line) <= most else f"{line[: most - 1]}…"
     return cut.replace("$", r"\$")
 
