@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from harness.errors import StoreError
+from harness.files import sync
 
 
 class Trainable(nn.Module):
@@ -75,8 +75,7 @@ def save(folder: Path, training: Training, at: Position, best: Best | None) -> N
     }
     (aside / "state.json").write_text(json.dumps(state), encoding="utf-8")
     for path in aside.iterdir():
-        with path.open("rb+") as stream:
-            os.fsync(stream.fileno())  # the older one goes next
+        sync(path)  # the older one goes next
     aside.rename(target)
     for older in folder.glob("checkpoint-*"):
         if older != target:

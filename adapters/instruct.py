@@ -12,7 +12,6 @@ Suffixes of names: L tokens of a row, T response tokens, V vocabulary.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import torch
 from harness.adapters.checkpoint import Trainable, load_trained
 from harness.adapters.generator_settings import InstructedSettings
+from harness.adapters.masks import kind_of
 from harness.adapters.passes import Room
 from harness.adapters.pretrained import autocast_in, load_pretrained, prepare
 from torch.nn import functional as F
@@ -55,16 +55,9 @@ class InstructModel(Trainable):
         self.language = prepare(base, settings.model, settings.train, settings.lora, settings.machine)
         self.additive = base.config._attn_implementation != "sdpa"  # which takes masks of true and false
         self.autocast = autocast_in(settings.model, settings.train, settings.machine)
-        self.window, self.mixed = _sliding(base.config)
-
-
-def _sliding(config: Any) -> tuple[int, bool]:
-    """How far back blocks that slide see, and whether others see everything. Raises CardError for other kinds."""
-    window = getattr(config, "sliding_window", None) or sys.maxsize
-    kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])
-    if not kinds <= {"full_attention", "sliding_attention"}:
-        raise CardError(f"This model's blocks are {sorted(kinds)}; only full and sliding attention can be fine-tuned.")
-    return (sys.maxsize if kinds == {"full_attention"} else window), len(kinds) > 1
+        kinds = {kind_of(base.config, block) for block in range(base.config.num_hidden_layers)}
+        self.window: int | None = base.config.sliding_window if "sliding" in kinds else None
+        self.mixed = len(kinds) > 1
 
 
 class InstructObjective:
@@ -105,7 +98,7 @@ class InstructObjective:
     def _loss(self, examples: Sequence[Example]) -> tuple[torch.Tensor, int]:
         laid = layout(examples, self.prefix)
         full = sliding = self._mask(laid.visible_LL)
-        if self.model.window < sys.maxsize:
+        if self.model.window:
             sliding = self._mask(laid.visible_LL & laid.within(self.model.window))
         masks = {"full_attention": full, "sliding_attention": sliding}
         autocast = self.model.autocast

@@ -46,10 +46,11 @@ def with_lora(backbone: Any, lora: Lora) -> Any:
     if isinstance(targets, str) and _NAME.fullmatch(targets):
         targets = [targets]
     if not isinstance(targets, str):
-        names = [name for name, module in backbone.named_modules() if isinstance(module, nn.Linear)]
-        absent = next((one for one in targets if not any(f".{name}".endswith(f".{one}") for name in names)), None)
+        modules = dict(backbone.named_modules())
+        absent = next((one for one in targets if not any(f".{name}".endswith(f".{one}") for name in modules)), None)
         if absent is not None:
-            there = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in names))
+            linear = (name for name, module in modules.items() if isinstance(module, nn.Linear))
+            there = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in linear))
             raise CardError(f"lora.targets names {absent!r}, but the linear layers of this model are called {there}.")
     config = LoraConfig(
         r=lora.r,

@@ -52,19 +52,21 @@ def unmask(decoder: nn.Module, bits: str) -> nn.Module:
         raise CardError(f"{type(decoder).__name__} has no causal mask that could be removed: leave unmask empty.")
     decoder.register_forward_pre_hook(_build_masks, with_kwargs=True)
     for i, (block, free) in enumerate(zip(blocks, chosen, strict=True)):
-        block.register_forward_pre_hook(partial(_swap_mask, _kind(decoder.config, i) if free else ""), with_kwargs=True)
+        block.register_forward_pre_hook(
+            partial(_swap_mask, kind_of(decoder.config, i) if free else ""), with_kwargs=True
+        )
     return decoder
 
 
-def _kind(config: Any, block: int) -> str:
-    """Whether a block slides: "sliding" or "full"."""
+def kind_of(config: Any, block: int) -> str:
+    """Whether a block slides: "sliding" or "full". Raises CardError for one that does neither."""
     types: Sequence[str] | None = getattr(config, "layer_types", None)
     if types is not None:
         kind = types[block]
     else:
         kind = "sliding_attention" if getattr(config, "sliding_window", None) else "full_attention"
     if kind not in ("full_attention", "sliding_attention"):
-        raise CardError(f"Block {block} uses {kind!r}; only full and sliding attention can be unmasked.")
+        raise CardError(f"Block {block} uses {kind!r}; only masks of full and sliding attention can be changed.")
     return kind.removesuffix("_attention")
 
 

@@ -28,17 +28,7 @@ def load_pretrained(kind: Any, folder: Path, model: Model, machine: Machine, tra
     """
     check_attention(model, machine)
     device = device_of(machine.device)
-    options: dict[str, Any] = {}
-    if model.quantization == "nf4":
-        from transformers import BitsAndBytesConfig
-
-        options["device_map"] = {"": device}
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=computed_in(model, machine),
-        )
+    options = _packed(model, machine, device) if model.quantization == "nf4" else {}
 
     def load(attention: str | None) -> tuple[Any, Mapping[str, Any]]:
         with loading(folder):
@@ -67,6 +57,19 @@ def load_pretrained(kind: Any, folder: Path, model: Model, machine: Machine, tra
             loaded, found = load("eager")  # a model that looks attention up among its own
     _refuse_misfits(folder, found)
     return loaded
+
+
+def _packed(model: Model, machine: Machine, device: torch.device) -> dict[str, Any]:
+    """What transformers is told for weights in NF4."""
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=computed_in(model, machine),
+    )
+    return {"device_map": {"": device}, "quantization_config": config}
 
 
 def _refuse_misfits(folder: Path, found: Mapping[str, Any]) -> None:

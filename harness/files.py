@@ -106,3 +106,12 @@ def write_whole(path: Path, content: str | bytes) -> None:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
         raise StoreError(f"{path} cannot be written ({error.strerror}); --out DIR names another folder.") from error
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold what was written to a file, or renamed in a folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -30,7 +30,7 @@ import numpy as np
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from harness.errors import StoreError, UserError
-from harness.files import write_whole
+from harness.files import sync, write_whole
 from harness.intervals import Sums, sums_by_unit
 from harness.record import Record, from_json, row_from_json
 from harness.scoring import Row
@@ -135,10 +135,10 @@ class Store:
             if (folder / TRACKERS).exists():
                 (folder / TRACKERS).rename(folder / "result" / TRACKERS)
             for path in (folder / "result").rglob("*"):
-                _sync(path)
+                sync(path)
             target.parent.mkdir(parents=True, exist_ok=True)
             (folder / "result").rename(target)
-            _sync(target.parent)
+            sync(target.parent)
         except OSError as error:
             raise self._unwritable(str(error.strerror)) from error
         self.drop_work(key)
@@ -303,11 +303,3 @@ def read_sums(folder: Path) -> Sums:
     except (OSError, ValueError):  # a run of an earlier version, or a file cut off
         pass
     return sums_by_unit(read_rows(folder, "test"))
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

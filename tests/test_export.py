@@ -41,7 +41,7 @@ def test_a_trained_run_leaves_with_card_weights_and_citations(
     assert again.code == 2 and "not empty" in again.err
 
 
-def test_an_export_is_whole_or_not_there(tmp_path: Path, harness: Harness) -> None:
+def test_an_export_is_whole_or_not_there(tmp_path: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     runs, out = tmp_path / "runs", tmp_path / "out"
     assert harness("run", "-s", "gazetteer", "-t", "lookright", "--limit", 20, "--runs", runs).code == 0
     [record] = runs.glob("lookright/*/*/seed-*/record.json")
@@ -52,6 +52,10 @@ def test_an_export_is_whole_or_not_there(tmp_path: Path, harness: Harness) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
     (record.parent / "weights" / "a").unlink()
     assert harness("export", "gazetteer", "--runs", runs, "--out", out).code == 0
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert harness("export", "gazetteer", "--runs", runs, "--out", ".").code == 0
+    assert {path.name for path in Path().iterdir()} == {path.name for path in out.iterdir()}
 
 
 def test_a_run_is_found_by_its_whole_name_where_that_begins_another(tmp_path: Path, harness: Harness) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -119,3 +122,11 @@ def test_half_characters_in_labels_are_labels(tmp_path: Path, harness: Harness) 
     result = harness("score", "--gold", tmp_path / "gold.jsonl", "--pred", tmp_path / "pred.jsonl")
     assert result.code == 0, result.err
     assert "100.00" in result.out
+
+
+def test_json_is_json_on_streams_that_lack_characters(tmp_path: Path) -> None:
+    (tmp_path / "gold.txt").write_text("Ann B-Größe😀\n", encoding="utf-8")
+    command = ["-m", "harness", "score", "--gold", "gold.txt", "--pred", "gold.txt", "--json"]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, *command], cwd=tmp_path, env=ascii_only, capture_output=True, check=True)
+    assert list(json.loads(done.stdout.decode("ascii"))["labels"]) == ["Größe😀"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ def export_run(runs: Path, name: str, out: Path) -> None:
     record = read_record(folder)
     if record.sees_gold:
         raise UserError(f"{record.title} is given the gold: its results say nothing of a model, and are not exported.")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    there, aside = out.exists(), out / ".part"
+    if there and (not out.is_dir() or any(path != aside for path in out.iterdir())):
         raise UserError(f"{out} is there already and not empty; --out DIR names another folder.")
-    aside = out.with_name(f".{out.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     try:
         write_whole(aside / "README.md", model_card(record))
@@ -34,12 +35,16 @@ def export_run(runs: Path, name: str, out: Path) -> None:
         shutil.copyfile(folder / RECORD, aside / RECORD)
         if (folder / WEIGHTS).is_dir():
             shutil.copytree(folder / WEIGHTS, aside / WEIGHTS)
-        aside.rename(out)
+        for path in sorted(aside.iterdir()):
+            path.rename(out / path.name)
     except OSError as error:
         what = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror  # of the first of many files
         raise StoreError(f"{folder} cannot be written to {out} ({what}).") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+        if not there:
+            with suppress(OSError):  # it is not empty, but where this failed
+                out.rmdir()
     print("\n".join(str(path) for path in sorted(out.rglob("*")) if path.is_file()))
 
 

@@ -17,7 +17,6 @@ from harness.adapters.tagger import Tagger
 from harness.adapters.tagging import TagObjective, best_tags, tagged_windows
 from harness.adapters.training import Trainer
 
-from conftest import save_tiny
 from harness.contracts import Context
 from harness.errors import CardError, StoreError
 from harness.outputs import RawOutput, Tags
@@ -353,24 +352,6 @@ def test_long_sentences_are_covered_whole(trained: Tagger) -> None:
     assert output.unseen == ()
     assert isinstance(output, Tags)
     assert len(output.labels) == 400
-
-
-@pytest.mark.parametrize("name", ["falcon", "mpnet", "data2vec-text", "deepseek_v3"])
-def test_models_that_differ_are_trained_as_they_come(tmp_path: Path, name: str) -> None:
-    """With attention of their own, positions behind the padding's, values of another width than keys."""
-    sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
-    if name == "deepseek_v3":
-        sizes |= {"qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 12, "q_lora_rank": 8, "kv_lora_rank": 8}
-        sizes |= {
-            "num_key_value_heads": 4,
-            "moe_intermediate_size": 16,
-            "n_routed_experts": 8,
-            "first_k_dense_replace": 2,
-        }
-    folder = save_tiny(tmp_path / "model", name, **sizes)
-    made = tagger(folder, tmp_path, unmask="", max_length=1024, train={"method": "full", "epochs": 1})
-    made.fit([Labeled(Sentence("long", ("soup",) * 700), (Span(0, 1, "positive"),))], [])
-    assert len(made.predict([Sentence("x", ("soup",) * 700)])) == 1
 
 
 def test_a_tracker_writes_what_the_log_says(tiny_decoder: Path, tmp_path: Path) -> None:
