@@ -27,7 +27,7 @@ _TRAINED, _MERGED = "trained.safetensors", "merged"
 class Instructed(Generator):
     """Trains on the responses that the gold makes, merges what it learned into the weights, and serves those."""
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     settings_type: ClassVar[type[InstructedSettings]] = InstructedSettings
 
     def __init__(self, settings: InstructedSettings, context: Context) -> None:

@@ -155,8 +155,9 @@ class _Similar:
     def nearest(self, sentence: Sentence, count: int) -> list[Labeled]:
         row = self.vectorizer.transform([sentence.words])
         scores = (self.table @ row.T).toarray().ravel()
-        near = [self.train[i] for i in sorted(range(len(scores)), key=lambda i: -scores[i])[: _NEAR * count]]
-        return _most_labels(near, count)
+        order = sorted(range(len(scores)), key=lambda i: -scores[i])[: _NEAR * count + 1]
+        near = [one for one in (self.train[i] for i in order) if one.sentence != sentence]
+        return _most_labels(near[: _NEAR * count], count)
 
 
 def _lower_words(words: Sequence[str]) -> list[str]:

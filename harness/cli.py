@@ -6,7 +6,9 @@ Exit codes: 0 done, 1 some runs of a grid failed, 2 something the user can mend,
 from __future__ import annotations
 
 import codecs
+import errno
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -39,6 +41,7 @@ Policy = Annotated[
 Separator = Literal["white-space", "tab", "space"]
 RUNS = Path("runs")
 INTERRUPTED = 130
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @app.callback(invoke_without_command=True)
@@ -246,19 +249,32 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
+def _flush() -> None:
+    """Write what was printed, unless nobody reads on, as behind `| head`."""
+    try:
+        print(end="", flush=True)  # to nowhere, where there is no output
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter tries once more at its end
+        if not isinstance(error, BrokenPipeError):
+            raise
+
+
 def main() -> None:
     """The entry point: user errors become one paragraph and exit code 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         codecs.register_error("json", _escaped)
         sys.stdout.reconfigure(errors="json")
     try:
-        app()
+        try:
+            app()
+        finally:
+            _flush()
     except UserError as error:
         refuse(error)
     except OSError as error:  # of a file that is the user's to mend; those that can be foreseen say more
-        if error.filename is None:
+        if error.filename is None and error.errno not in _FULL:
             raise
-        refuse(UserError(f"{error.filename}: {error.strerror}."))
+        refuse(UserError(f"{error.filename or 'What was being written is not whole'}: {error.strerror}."))
     except SystemExit as stop:
         if stop.code == INTERRUPTED:  # typer's answer to Ctrl-C
             print("harness: interrupted; the same command goes on from here.", file=sys.stderr)

@@ -42,10 +42,11 @@ class ColumnSentence:
     document: str | None
 
 
-def column_sentences(path: Path, layout: Layout) -> Iterator[ColumnSentence]:
-    """The sentences of a column file: a word a line, empty lines between them, `-DOCSTART-` lines between documents.
+def column_sentences(path: Path, layout: Layout, name: str = "") -> Iterator[ColumnSentence]:
+    """The sentences of a column file: a word a line, empty lines between them, `-DOCSTART-` lines between documents,
+    which are called by `name`, the file's stem by default, and their number.
 
-    Raises DataError naming file and line for a wrong number of columns, an empty word, bad encoding, an empty file.
+        Raises DataError naming file and line for a wrong number of columns, an empty word, bad encoding, an empty file.
     """
     width = layout.columns
     document: str | None = None
@@ -60,7 +61,7 @@ def column_sentences(path: Path, layout: Layout) -> Iterator[ColumnSentence]:
                 at = ColumnSentence([], [], [], None)
             if starts_document:
                 documents += 1
-                document = f"{path.stem}-{documents}"
+                document = f"{name or path.stem}-{documents}"
             elif is_comment and layout.document_comment and line.startswith(layout.document_comment):
                 document = line.removeprefix(layout.document_comment).lstrip(" =").strip()
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,15 @@ class Request:
     def options_as(self, kind: type[T]) -> T:
         """The options as the reader's settings class. Raises UnknownName and CardError."""
         return build(kind, self.options, self.where)
+
+    def names(self) -> dict[Path, str]:
+        """What the sentences of each file are named after: its stem, or its path where several files have that stem."""
+        stems = Counter(path.stem for path in self.paths)
+        parents = [path.parent for path in self.paths]
+        folder = os.path.commonpath(parents) if parents else ""
+        return {
+            path: path.stem if stems[path.stem] == 1 else path.relative_to(folder).as_posix() for path in self.paths
+        }
 
     def check_label(self, label: str, path: Path, line: int | None) -> str:
         """The label, if it is one and the task has it. Raises DataError naming file and line."""

@@ -86,6 +86,11 @@ def card_paths(kind: str) -> dict[str, Path]:
     found = {path.stem: path for path in sorted(folder.glob("*.toml"))}
     for point, target in _entry_points(f"harness.{kind}s", tuple(sys.path)):
         package, _, name = target.partition(":")
+        if point in found:
+            raise CardError(
+                f"There are two {kind}s called {point!r} here; uninstall one of them: the package {package!r} brings "
+                f"one, and {found[point]} is the other."
+            )
         try:
             found[point] = Path(str(files(package))) / f"{name}.toml"
         except ImportError as error:

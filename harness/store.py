@@ -88,10 +88,13 @@ class Store:
 
         Raises Timeout where another process has it for longer than so many seconds (-1: waits without end), StoreError.
         """
+        return self._locked("--".join(key.path.parts), wait)
+
+    def _locked(self, name: str, wait: float = -1) -> AcquireReturnProxy[FileLock]:
         folder = self.root / ".locks"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            return FileLock(folder / ("--".join(key.path.parts) + ".lock")).acquire(timeout=wait)
+            return FileLock(folder / f"{name}.lock").acquire(timeout=wait)
         except Timeout:
             raise
         except OSError as error:
@@ -180,9 +183,10 @@ class Store:
     def mark(self) -> str:
         """A word in the store by which others can tell that they see the same one."""
         path = self.root / ".mark"
-        if not path.exists():
-            self._write(path, uuid.uuid4().hex)
-        return path.read_text(encoding="ascii")
+        with self._locked("mark"):  # two grids that begin at once agree on one
+            if not path.exists():
+                self._write(path, uuid.uuid4().hex)
+            return path.read_text(encoding="ascii")
 
     def has_mark(self, mark: str) -> bool:
         """Whether this is the store with that mark."""

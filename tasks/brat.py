@@ -33,12 +33,12 @@ def read(request: Request) -> Reading:
     """
     options = request.options_as(Options)
     reading = Reading()
-    for path in request.paths:
-        _read_document(path, options, request, reading)
+    for path, name in request.names().items():
+        _read_document(path, name, options, request, reading)
     return reading
 
 
-def _read_document(path: Path, options: Options, request: Request, reading: Reading) -> None:
+def _read_document(path: Path, name: str, options: Options, request: Request, reading: Reading) -> None:
     text = read_text(path, options.encoding)
     starts = [0]
     for line in text.split("\n"):
@@ -62,7 +62,7 @@ def _read_document(path: Path, options: Options, request: Request, reading: Read
         mentions[number].append(inside)
     for number, line in enumerate(text.split("\n")):
         if line.strip():
-            sentence = sentence_of(line, f"{path.stem}-{number + 1}", path.stem)
+            sentence = sentence_of(line, f"{name}-{number + 1}", name)
             add_text(reading, request, sentence, mentions[number], ann, number + 1)
 
 

@@ -29,13 +29,13 @@ def read(request: Request) -> Reading:
     """Read column files. Gold tags that their scheme forbids are repaired by `options.repair` and counted."""
     options = request.options_as(Options)
     reading = Reading()
-    for path in request.paths:
-        for found in column_sentences(path, options):
-            _add(reading, request, options, found, path)
+    for path, name in request.names().items():
+        for found in column_sentences(path, options, name):
+            _add(reading, request, options, found, path, name)
     return reading
 
 
-def _add(reading: Reading, request: Request, options: Options, found: ColumnSentence, path: Path) -> None:
+def _add(reading: Reading, request: Request, options: Options, found: ColumnSentence, path: Path, name: str) -> None:
     tags = [f"B-{tag}" if options.bare and tag != OUTSIDE else tag for tag in found.tags]
     for tag, line in zip(tags, found.lines, strict=True):
         try:
@@ -48,6 +48,6 @@ def _add(reading: Reading, request: Request, options: Options, found: ColumnSent
             request.check_label(label, path, line)
     decoded = decode_tags(tags, options.scheme, options.repair)
     reading.report.update(gold_changes(decoded.report, options.repair))
-    document = path.stem if options.document_per_file else found.document
-    sentence = Sentence(f"{path.stem}-{found.lines[0]}", tuple(found.words), document)
+    document = name if options.document_per_file else found.document
+    sentence = Sentence(f"{name}-{found.lines[0]}", tuple(found.words), document)
     reading.add(sentence, decoded.spans, path, found.lines[0])

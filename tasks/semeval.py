@@ -24,8 +24,8 @@ def read(request: Request) -> Reading:
     """Read restaurant or laptop reviews. Raises DataError for broken XML, with its line, and for wrong offsets."""
     request.options_as(Options)
     reading = Reading()
-    for path in request.paths:
-        handler = _Sentences(path, request, reading)
+    for path, name in request.names().items():
+        handler = _Sentences(path, name, request, reading)
         try:
             xml.sax.parse(str(path), handler)
         except xml.sax.SAXParseException as error:
@@ -40,9 +40,9 @@ def read(request: Request) -> Reading:
 class _Sentences(ContentHandler):
     """Collects one sentence at a time."""
 
-    def __init__(self, path: Path, request: Request, reading: Reading) -> None:
+    def __init__(self, path: Path, name: str, request: Request, reading: Reading) -> None:
         super().__init__()
-        self.path, self.request, self.reading = path, request, reading
+        self.path, self.name, self.request, self.reading = path, name, request, reading
         self.seen = 0
         self.id = self.text = ""
         self.line = 0
@@ -59,7 +59,7 @@ class _Sentences(ContentHandler):
     def startElement(self, name: str, attrs: AttributesImpl) -> None:  # noqa: N802
         if name == "sentence":
             self.seen += 1
-            self.id = attrs.get("id") or f"{self.path.stem}-{self.seen}"
+            self.id = attrs.get("id") or f"{self.name}-{self.seen}"
             self.text, self.mentions, self.line = "", [], self.here()
         elif name == "text":
             self.in_text = True

@@ -42,11 +42,11 @@ def read(request: Request) -> Reading:
     if bool(options.text) == bool(options.words):
         raise CardError("The span-JSON reader takes the name of a text field or of a words field: exactly one of them.")
     reading = Reading()
-    for path in request.paths:
+    for path, name in request.names().items():
         on_line: Counter[int] = Counter()
         for line, item in json_items(path, options.encoding):
             on_line[line] += 1
-            place = f"{path.stem}-{line}" + (f".{on_line[line]}" if on_line[line] > 1 else "")
+            place = f"{name}-{line}" + (f".{on_line[line]}" if on_line[line] > 1 else "")
             sentence_id = named(item, options.id, path, line) or place
             _add(reading, request, options, item, (path, line), sentence_id)
     return reading

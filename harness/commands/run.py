@@ -134,10 +134,9 @@ def _report(store: Store, keys: Sequence[RunKey], as_json: bool) -> None:
         records = [asdict(read_record(store.root / key.path)) for key in keys]
         print(json.dumps(records, indent=2, ensure_ascii=False, default=str))
         return
-    asked = {(key.task, key.identity) for key in keys}
     for task in dict.fromkeys(key.task for key in keys):
-        for line, board in entries(store.records(task)).items():
-            rows = [entry for entry in board if (task, entry.first.identity) in asked]
-            if rows:
-                print(f"\n{task}  {line}")
-                print_table(rows)
+        asked = {key.identity for key in keys if key.task == task}
+        folders = [folder for folder in store.folders(task) if folder.parent.name in asked]
+        for line, board in entries((folder, read_record(folder)) for folder in folders).items():
+            print(f"\n{task}  {line}")
+            print_table(board)

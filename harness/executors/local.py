@@ -144,18 +144,20 @@ class _Worker:
             if line := process.stdout.readline():
                 outcome = Outcome.from_json(line)
                 if outcome.trace and self.gpus:  # a process whose GPU failed may fail in whatever it does next
-                    process.kill()
+                    _kill(process)
                     process.wait()
                 return outcome
         except (OSError, ValueError):  # it died while it was written to, or in the middle of its answer
-            process.kill()
-        return Outcome(job.key, error=_death(process.wait()), trace=self._last_words())
+            _kill(process)
+        code = process.wait()
+        _kill(process)
+        return Outcome(job.key, error=_death(code), trace=self._last_words())
 
     def kill(self) -> None:
         """End it, whatever it does; it is not started again."""
         self.ended = True
         if self.process:
-            self.process.kill()
+            _kill(self.process)
 
     def close(self) -> None:
         self.said.close()
@@ -181,7 +183,7 @@ class _Worker:
             start_new_session=True,  # Ctrl-C is for the process that was asked
         )
         if self.ended:
-            self.process.kill()
+            _kill(self.process)
         return self.process
 
     def _threads(self) -> str:
@@ -199,6 +201,12 @@ class _Worker:
 def _share(things: Sequence[T], number: int, count: int) -> Sequence[T]:
     """What one of `count` processes gets of some things, which are shared where there are fewer of them."""
     return things[number::count] or things[number % max(1, len(things)) :][:1]
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kill a worker, and what its runs have started and left: they are one process group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _death(code: int) -> str:

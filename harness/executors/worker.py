@@ -2,13 +2,15 @@
 
 python -m harness.executors.worker CORES
 
-It ends when its standard input does, also in the middle of a run: nobody would hear of its outcome.
+It ends when its standard input does, also in the middle of a run: nobody would hear of its outcome. What a run has
+started ends with it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import threading
 from queue import SimpleQueue
@@ -36,6 +38,8 @@ def main() -> None:
 def _listen(lines: SimpleQueue[str]) -> None:
     for line in sys.stdin:
         lines.put(line)
+    if os.getpgrp() == os.getpid():  # as `Local` starts it
+        os.killpg(0, signal.SIGKILL)
     os._exit(0)
 
 

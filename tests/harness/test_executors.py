@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import shutil
@@ -32,7 +33,7 @@ from test_crash import results
 Harness = Callable[..., Result]
 GRID = ["run", "-s", "oracle", "-s", "gazetteer", "-s", "smollm2-unmask-?1", "-t", "lookright", "--seeds", "2"]
 THEIRS = """
-import os, signal
+import os, pathlib, signal, subprocess, time
 from harness.adapters.gazetteer import Gazetteer
 
 class Broken(Gazetteer):
@@ -41,6 +42,13 @@ class Broken(Gazetteer):
 
 class Deadly(Gazetteer):
     def fit(self, train, validation):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Leaving(Gazetteer):
+    def fit(self, train, validation):
+        child = subprocess.Popen(["sleep", "1000"])
+        pathlib.Path(os.environ["LEFT_BEHIND"]).write_text(str(child.pid))
+        time.sleep(1000 if os.environ["WAITING"] else 0)
         os.kill(os.getpid(), signal.SIGKILL)
 """
 WITH_NUMPY = """
@@ -133,7 +141,7 @@ def test_a_lock_that_cannot_be_opened_is_said_to_be_the_store_s(tmp_path: Path, 
 def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with systems that fail, as cards."""
     (tmp_path / "theirs.py").write_text(THEIRS, encoding="utf-8")
-    for name in ("Broken", "Deadly"):
+    for name in ("Broken", "Deadly", "Leaving"):
         card = f'name = "{name.lower()}"\nadapter = "theirs:{name}"\n'
         (tmp_path / f"{name.lower()}.toml").write_text(card, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
@@ -196,6 +204,22 @@ def test_a_process_whose_run_failed_with_a_gpu_is_not_used_again(theirs: Path, m
         said = [event.error for event in _side_by_side(jobs, 1, devices) if isinstance(event, Outcome)]
         assert [f"no luck with {devices[0] if devices else None}" in one for one in said] == [True, True]
         assert len(set(said)) == 1 + len(devices)
+
+
+@pytest.mark.parametrize("ended", ["the worker", "the grid"])
+def test_what_a_run_has_started_ends_with_it(ended: str, theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_behind = theirs / "left-behind"
+    monkeypatch.setenv("LEFT_BEHIND", str(left_behind))
+    monkeypatch.setenv("WAITING", "yes" if ended == "the grid" else "")
+    command = [sys.executable, "-m", "harness", "run", "-s", "leaving.toml", "-s", "broken.toml", "-t", "lookright"]
+    with subprocess.Popen([*command, "--jobs", "2"], cwd=theirs, stderr=subprocess.DEVNULL) as grid:
+        while not (left_behind.exists() and left_behind.read_text()):
+            assert grid.poll() is None
+            time.sleep(0.05)
+        if ended == "the grid":
+            grid.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(int(left_behind.read_text())).wait(60)  # raises TimeoutExpired
 
 
 def test_gpus_are_shared_where_there_are_fewer_than_processes() -> None:

@@ -211,6 +211,31 @@ def test_brat_folders(tmp_path: Path) -> None:
     assert reading.report == {"across-lines": 1, "discontinuous": 1, "overlapping": 1}
 
 
+@pytest.mark.parametrize(
+    ("reader", "suffix", "content", "options"),
+    [
+        ("brat", "txt", "Ann ran", {}),
+        ("columns", "conll", "-DOCSTART- O\n\nAnn O\n", {}),
+        ("columns", "conll", "Ann O\n", {"document_per_file": True}),
+        ("spans-json", "jsonl", '{"words": ["Ann"], "spans": []}', {"words": "words"}),
+        ("semeval", "xml", "<s><sentence><text>Ann</text></sentence></s>", {}),
+    ],
+)
+def test_files_of_one_name_in_several_folders(
+    tmp_path: Path, reader: str, suffix: str, content: str, options: dict[str, Any]
+) -> None:
+    paths = tuple(tmp_path / folder / f"{name}.{suffix}" for folder, name in [("a", "x"), ("b", "x"), ("b", "y")])
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        write(path, content)
+        path.with_suffix(".ann").touch()
+    reading = resolve(READERS, "reader", reader)(Request("train", paths, {}, options))
+    ids = [labeled.sentence.id.rpartition("-")[0] for labeled in reading.sentences]
+    assert ids == [f"a/x.{suffix}", f"b/x.{suffix}", "y"]
+    documents = {labeled.sentence.document for labeled in reading.sentences}
+    assert len(documents) == 3 or documents == {None}
+
+
 def test_hub_data_from_a_local_folder(tmp_path: Path) -> None:
     from datasets import ClassLabel, Dataset, Features, Sequence, Value
 
