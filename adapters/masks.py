@@ -2,7 +2,8 @@
 
 No model code is copied. A forward pre-hook on the decoder builds the bidirectional masks of this forward pass with
 transformers' own builders and hands them down among the keyword arguments; a pre-hook on each block takes them out
-again and, where the block is unmasked, puts them in the place of the causal mask together with `is_causal=False`.
+again and, where the block is unmasked, puts them in the place of the causal mask. The attention of such a block is
+marked as not causal, for kernels that are told so instead of getting a mask.
 Nothing is kept between passes, so gradient checkpointing recomputes what was computed.
 """
 
@@ -13,25 +14,13 @@ from functools import partial
 from typing import Any
 
 import torch
+from harness.adapters.groups import unmasked_blocks
 from torch import nn
 from transformers.masking_utils import create_bidirectional_mask, create_bidirectional_sliding_window_mask
 
 from harness.errors import CardError
 
-_ADDITIVE = ("eager", "grouped")
 _KEY = "harness_bidirectional_masks"
-
-
-def group_of(block: int, blocks: int, groups: int) -> int:
-    """The group that a block belongs to: groups as even as can be, the first nearest the input."""
-    return block * groups // blocks
-
-
-def unmasked_blocks(bits: str, blocks: int) -> list[bool]:
-    """For each block, whether its causal mask goes. Raises CardError for more bits than blocks."""
-    if len(bits) > blocks:
-        raise CardError(f"The mask {bits!r} has {len(bits)} groups, but the model has only {blocks} blocks.")
-    return [bits[group_of(i, blocks, len(bits))] == "1" for i in range(blocks)]
 
 
 def unmask(decoder: nn.Module, bits: str) -> nn.Module:
@@ -52,6 +41,10 @@ def unmask(decoder: nn.Module, bits: str) -> nn.Module:
         raise CardError(f"{type(decoder).__name__} has no causal mask that could be removed: leave unmask empty.")
     decoder.register_forward_pre_hook(_build_masks, with_kwargs=True)
     for i, (block, free) in enumerate(zip(blocks, chosen, strict=True)):
+        if free:
+            for module in block.modules():
+                if hasattr(module, "is_causal"):
+                    module.is_causal = False  # type: ignore[assignment]
         block.register_forward_pre_hook(
             partial(_swap_mask, kind_of(decoder.config, i) if free else ""), with_kwargs=True
         )
@@ -79,13 +72,9 @@ def _build_masks(decoder: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
             (*ids_BL.shape, 1), dtype=decoder.get_input_embeddings().weight.dtype, device=ids_BL.device
         )
     padding_BL = kwargs.get("attention_mask")
-    # a block without a mask would have to be told so, and some with an SDPA of their own do not listen
-    skip = config._attn_implementation != "sdpa"
-    masks = {"full": create_bidirectional_mask(config, embeds_BLD, padding_BL, allow_is_bidirectional_skip=skip)}
+    masks = {"full": create_bidirectional_mask(config, embeds_BLD, padding_BL)}
     if getattr(config, "sliding_window", None):
-        masks["sliding"] = create_bidirectional_sliding_window_mask(
-            config, embeds_BLD, padding_BL, allow_is_bidirectional_skip=skip
-        )
+        masks["sliding"] = create_bidirectional_sliding_window_mask(config, embeds_BLD, padding_BL)
     return args, {**kwargs, _KEY: masks}
 
 
@@ -94,13 +83,9 @@ def _swap_mask(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Take the masks out of the arguments; use the one of this `kind`, or none where it is empty."""
     rest = {key: value for key, value in kwargs.items() if key != _KEY}
-    masks: Mapping[str, Any] = kwargs[_KEY]
+    masks: Mapping[str, Any] | None = kwargs.get(_KEY)
+    if masks is None:
+        raise CardError(f"{type(block).__name__} is not handed what its decoder is, so its mask cannot be removed.")
     if not kind:
         return args, rest
-    return args, {**rest, "attention_mask": masks[kind], **_flag(block)}
-
-
-def _flag(block: nn.Module) -> dict[str, bool]:
-    """`is_causal=False` for an attention that reads it; one that adds its mask gets the same call in every block."""
-    config = getattr(getattr(block, "self_attn", None), "config", None)
-    return {} if getattr(config, "_attn_implementation", "") in _ADDITIVE else {"is_causal": False}
+    return args, {**rest, "attention_mask": masks[kind]}

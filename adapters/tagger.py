@@ -9,6 +9,7 @@ from typing import ClassVar
 from harness.adapters import trackers, weights
 from harness.adapters.citations import UNMASKING, training_citations
 from harness.adapters.device import check_attention, freed_device
+from harness.adapters.groups import unmasked_blocks
 from harness.adapters.needs import needs
 from harness.adapters.settings import TaggerSettings
 
@@ -56,8 +57,6 @@ class Tagger(System):
         freed_device(settings.machine.device)
         check_attention(settings.model, settings.machine)
         if settings.unmask:
-            from harness.adapters.masks import unmasked_blocks
-
             blocks = weights.config_of(settings.model).get("num_hidden_layers")
             if isinstance(blocks, int):
                 unmasked_blocks(settings.unmask, blocks)

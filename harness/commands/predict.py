@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.contracts import Context, System
 from harness.decode import decode, policy_of
+from harness.environment import IMPORTED, rarely_collecting
 from harness.errors import DataError, MissingModel, UserError
 from harness.files import lines_of, read_text
 from harness.record import Record
@@ -21,6 +22,7 @@ from harness.system import MACHINE, adapter_called
 from harness.task import Brief
 
 
+@rarely_collecting(IMPORTED)
 def predict_lines(runs: Path, run: str, file: Path | None, words: bool, trust: bool) -> None:
     """Print a JSON object for each line that has a word in it: its text, its words, its spans.
 

@@ -15,6 +15,7 @@ from types import FrameType
 from harness.board import entries
 from harness.commands.quiet import quiet_libraries, wait_briefly
 from harness.commands.tables import print_table
+from harness.environment import IMPORTED, rarely_collecting
 from harness.errors import UserError
 from harness.executors import executor_of
 from harness.grid import FIRST_SEED, Place, Request, jobs_of, without_chance
@@ -35,6 +36,7 @@ class RunOptions:
     json: bool
 
 
+@rarely_collecting(IMPORTED)
 def run_grid(requests: Sequence[Request], options: RunOptions) -> int:
     """Carry out what is not in the store yet; the exit code. What can be checked is checked before any run begins."""
     quiet_libraries()

@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.commands.quiet import quiet_libraries, wait_briefly
+from harness.environment import IMPORTED, rarely_collecting
 from harness.job import Job, Outcome, work
 from harness.store import Store
 
 
+@rarely_collecting(IMPORTED)
 def work_elsewhere(job: Job, mark: str) -> Outcome:
     """Carry out a job; `mark` is that of the store it is for."""
     quiet_libraries()

@@ -16,10 +16,12 @@ import threading
 from queue import SimpleQueue
 
 from harness.commands.quiet import quiet_libraries
+from harness.environment import IMPORTED, rarely_collecting
 from harness.job import Job, work
 from harness.store import Store
 
 
+@rarely_collecting(IMPORTED)
 def main() -> None:
     """Carry out jobs as they come."""
     if hasattr(os, "sched_setaffinity"):

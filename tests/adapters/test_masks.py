@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 from harness.adapters.attention import GROUPED
-from harness.adapters.masks import group_of, unmask, unmasked_blocks
+from harness.adapters.groups import group_of, unmasked_blocks
+from harness.adapters.masks import unmask
 from torch import nn
 from transformers import (
     AutoModel,
@@ -18,6 +19,7 @@ from transformers import (
     GemmaConfig,
     GPT2Config,
     LlamaConfig,
+    LlamaModel,
     MistralConfig,
     ModernBertConfig,
     NemotronConfig,
@@ -201,6 +203,18 @@ def test_groups_are_as_even_as_can_be(blocks: int, groups: int) -> None:
 
 def test_the_papers_0011_unmasks_blocks_16_to_31() -> None:
     assert unmasked_blocks("0011", 32) == [False] * 16 + [True] * 16
+
+
+def test_blocks_that_no_mask_reaches_are_refused() -> None:
+    class Deaf(LlamaModel):
+        def forward(self, input_ids: torch.Tensor, **others: Any) -> torch.Tensor:
+            embeds_BLD = self.embed_tokens(input_ids)
+            places_L = torch.arange(input_ids.shape[1])[None]
+            found: torch.Tensor = self.layers[0](embeds_BLD, position_embeddings=self.rotary_emb(embeds_BLD, places_L))
+            return found
+
+    with pytest.raises(CardError, match="LlamaDecoderLayer is not handed"):
+        unmask(Deaf(CONFIGS["llama"]), "1111")(input_ids=IDS_BL)
 
 
 def refusals() -> Iterator[tuple[str, Any, str]]:
