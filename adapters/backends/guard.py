@@ -3,7 +3,7 @@
 python -m harness.adapters.backends.guard PARENT [PID...]
 
 watches what PARENT starts, but for itself and the processes named, until its standard input says that all are started;
-ends them when its standard input ends.
+ends them when its standard input ends. Says first which folder of temporary files goes with them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import select
 import subprocess
 import sys
+from tempfile import TemporaryDirectory
 
 import psutil
 
@@ -19,14 +20,17 @@ _EVERY = 0.5  # seconds
 
 
 class Guard:
-    """Has the processes that this one starts from now on, until `all_started`, end with it, also after `kill -9`."""
+    """Has the processes that this one starts from now on, until `all_started`, end with it, also after `kill -9`.
+
+    `folder` is for what they leave behind.
+    """
 
     def __init__(self) -> None:
         before = sorted(child.pid for child in psutil.Process().children(recursive=True))
         command = [sys.executable, "-P", "-m", __name__, str(psutil.Process().pid), *map(str, before)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         assert self._process.stdout is not None
-        self._process.stdout.readline()  # it watches from here on
+        self.folder = self._process.stdout.readline().decode().removesuffix("\n")  # it watches from here on
 
     def all_started(self) -> None:
         """Look for processes one last time."""
@@ -46,7 +50,12 @@ def main() -> None:
     """Watch, wait, and end the processes that are still the same."""
     parent = psutil.Process(int(sys.argv[1]))
     apart = {*map(int, sys.argv[2:]), psutil.Process().pid}
-    print("watching", flush=True)
+    with TemporaryDirectory(prefix="harness-", ignore_cleanup_errors=True) as folder:
+        print(folder, flush=True)
+        _end_with(parent, apart)
+
+
+def _end_with(parent: psutil.Process, apart: set[int]) -> None:
     found: set[psutil.Process] = set()
     while True:
         said = bool(select.select([sys.stdin], [], [], _EVERY)[0]) and sys.stdin.readline()

@@ -101,7 +101,7 @@ def _start(settings: GeneratorSettings, folder: Path) -> tuple[Any, Guard]:
     free_memory()
     model = settings.model
     guard = Guard()
-    with _kept_quiet() as said:
+    with _kept_quiet() as said, _temporary_files_in(guard.folder):
         import torch
         from vllm import LLM
 
@@ -124,6 +124,21 @@ def _start(settings: GeneratorSettings, folder: Path) -> tuple[Any, Guard]:
             raise CardError(f"vLLM cannot serve the model in {folder}: {_reason(said, error)}") from error
     guard.all_started()
     return engine, guard
+
+
+@contextmanager
+def _temporary_files_in(folder: str) -> Iterator[None]:
+    """Have the engine's process leave its sockets and files in a folder: it does not clear them away."""
+    os.environ["VLLM_RPC_BASE_PATH"] = folder
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = folder
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
 
 
 @contextmanager

@@ -22,7 +22,8 @@ second = subprocess.Popen(sleeps)
 time.sleep(1.5)
 if sys.argv[1] == "all":
     guard.all_started()
-print(first.pid, second.pid, flush=True)
+with open(f"{guard.folder}/left", "w"):
+    print(first.pid, second.pid, guard.folder, flush=True)
 time.sleep(600)
 """
 
@@ -34,16 +35,17 @@ def test_what_was_started_ends_with_a_killed_parent(said: str, tmp_path: Path) -
     command = [sys.executable, "-P", "-c", STARTS, said]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     assert parent.stdout is not None
-    before, guarded = map(int, parent.stdout.readline().split())
+    line = parent.stdout.readline().split()
+    before, guarded, folder = int(line[0]), int(line[1]), Path(line[2])
     time.sleep(0.5)
-    assert _alive(guarded)
+    assert _alive(guarded) and (folder / "left").exists()
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
     deadline = time.monotonic() + 30
-    while _alive(guarded) and time.monotonic() < deadline:
+    while (_alive(guarded) or folder.exists()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not _alive(guarded)
+    assert not _alive(guarded) and not folder.exists()
     assert _alive(before)
     psutil.Process(before).kill()
 
