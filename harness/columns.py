@@ -46,7 +46,7 @@ def column_sentences(path: Path, layout: Layout, name: str = "") -> Iterator[Col
     """The sentences of a column file: a word a line, empty lines between them, `-DOCSTART-` lines between documents,
     which are called by `name`, the file's stem by default, and their number.
 
-        Raises DataError naming file and line for a wrong number of columns, an empty word, bad encoding, an empty file.
+    Raises DataError naming file and line for a wrong number of columns, an empty word, bad encoding, an empty file.
     """
     width = layout.columns
     document: str | None = None
