@@ -37,18 +37,21 @@ def unmask(decoder: nn.Module, bits: str) -> nn.Module:
     chosen = unmasked_blocks(bits, len(blocks))
     if not any(chosen):
         return decoder
-    if not any(getattr(module, "is_causal", False) for module in blocks.modules()):
+    if not _causal_parts(blocks):
         raise CardError(f"{type(decoder).__name__} has no causal mask that could be removed: leave unmask empty.")
     decoder.register_forward_pre_hook(_build_masks, with_kwargs=True)
     for i, (block, free) in enumerate(zip(blocks, chosen, strict=True)):
-        if free:
-            for module in block.modules():
-                if hasattr(module, "is_causal"):
-                    module.is_causal = False  # type: ignore[assignment]
+        for part in _causal_parts(block) if free else ():
+            part.is_causal = False
         block.register_forward_pre_hook(
             partial(_swap_mask, kind_of(decoder.config, i) if free else ""), with_kwargs=True
         )
     return decoder
+
+
+def _causal_parts(module: nn.Module) -> list[Any]:
+    """The attentions in it that are marked as causal."""
+    return [part for part in module.modules() if getattr(part, "is_causal", False)]
 
 
 def kind_of(config: Any, block: int) -> str:

