@@ -47,6 +47,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        """Begin to start, which takes a minute."""
         folder = embedded.folder_of("smollm2")
         arguments = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--dtype", "float32",
                      "--host", "127.0.0.1", "--port", str(self.port), "--enforce-eager", "--block-size", "32"]  # fmt: skip
@@ -54,8 +55,11 @@ class Server:
             self.process = subprocess.Popen(
                 arguments, stdout=log, stderr=log, env=environment(), start_new_session=True
             )
+
+    def wait(self) -> None:
+        """Until it answers."""
         deadline = time.monotonic() + 400
-        while time.monotonic() < deadline and self.process.poll() is None:
+        while time.monotonic() < deadline and self.process is not None and self.process.poll() is None:
             try:
                 self.get("/health")
                 return
@@ -94,10 +98,11 @@ def wait_for(what: Callable[[], bool], seconds: float) -> None:
 
 
 def test_a_server_that_dies_gives_the_predictions_of_vllm_in_process(server: Server, tmp_path: Path) -> None:
+    server.start()
     here = subprocess.run(command(tmp_path / "here"), env=environment(), capture_output=True, text=True, check=False)
     assert here.returncode == 0, here.stderr
 
-    server.start()
+    server.wait()
     url = f"machine.url=http://127.0.0.1:{server.port}/v1"
     grid = command(tmp_path / "there", "--set", "backend=openai", "--set", url, "--set", "machine.retries=60")
     with (tmp_path / "there.log").open("wb") as log:
@@ -113,6 +118,7 @@ def test_a_server_that_dies_gives_the_predictions_of_vllm_in_process(server: Ser
         before = known()
         assert 24 <= before < 120, f"the server was to die in the middle, not after {before} answers"
         server.start()
+        server.wait()
         assert there.wait(timeout=600) == 0, (tmp_path / "there.log").read_text()
     finally:
         there.kill()

@@ -9,6 +9,7 @@ ends them when its standard input ends. Says first which folder of temporary fil
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tempfile import TemporaryDirectory
 import psutil
 
 _EVERY = 0.5  # seconds
+_TRACKER = "resource_tracker"  # ends by itself, after it has freed the shared memory of those whose tracker it is
 
 
 class Guard:
@@ -29,7 +31,8 @@ class Guard:
         before = sorted(child.pid for child in psutil.Process().children(recursive=True))
         command = [sys.executable, "-P", "-m", __name__, str(psutil.Process().pid), *map(str, before)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        assert self._process.stdout is not None
+        assert self._process.stdin is not None and self._process.stdout is not None
+        os.register_at_fork(after_in_child=self._process.stdin.close)  # else it would not end with this process
         self.folder = self._process.stdout.readline().decode().removesuffix("\n")  # it watches from here on
 
     def all_started(self) -> None:
@@ -70,7 +73,8 @@ def _end_with(parent: psutil.Process, apart: set[int]) -> None:
             found |= set(process.children(recursive=True))  # the last ones, started between two looks
     for process in found:
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()  # checks that the number was not given to another process
+            if _TRACKER not in " ".join(process.cmdline()):
+                process.kill()  # checks that the number was not given to another process
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from harness.errors import CardError
 
 _CHUNK = 256  # prompts; what a crash can cost
 _CPU_BLOCK = 32  # subwords, the least it takes; prompts share whole blocks, and its own 128 are more than many prompts
-_FEW_CORES = 4
+_FEW_CORES = 4  # of which none is left for a process that schedules, nor for the time that one more takes to start
 _engine: tuple[tuple[Any, ...], Any, Any] | None = None  # what it was made of, the engine in use, and its guard
 
 
@@ -95,23 +95,23 @@ def _start(settings: GeneratorSettings, folder: Path) -> tuple[Any, Guard]:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(settings.machine.kv_cache_gib)
-    cores = usable_cores()
-    if len(cores) <= _FEW_CORES:  # left to itself, vLLM keeps one of them for its scheduler
-        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, cores)))
     free_memory()
-    model = settings.model
+    model, gpus = settings.model, settings.machine.gpus or 1
     guard = Guard()
     with _kept_quiet() as said, _temporary_files_in(guard.folder):
         import torch
         from vllm import LLM
+        from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
+        few = gpus == 1 and len(usable_cores()) <= _FEW_CORES
         try:
             engine = LLM(
                 model=str(folder),
                 dtype="float32" if is_widened(model, settings.machine) else model.dtype,
                 trust_remote_code=model.trust_remote_code,
                 max_model_len=context_length(folder),
-                tensor_parallel_size=settings.machine.gpus or 1,
+                tensor_parallel_size=gpus,
+                distributed_executor_backend=UniProcExecutor if few else None,
                 gpu_memory_utilization=settings.machine.gpu_memory_share,
                 enable_prefix_caching=True,
                 block_size=None if torch.cuda.is_available() else _CPU_BLOCK,
@@ -169,5 +169,5 @@ def stop_engine() -> None:
     global _engine
     if _engine is not None:
         (_, engine, guard), _engine = _engine, None
-        engine.llm_engine.engine_core.shutdown()
+        engine.llm_engine.engine_core.shutdown(timeout=0)  # it has nothing to finish, and takes its time
         guard.end()

@@ -50,6 +50,43 @@ def test_what_was_started_ends_with_a_killed_parent(said: str, tmp_path: Path) -
     psutil.Process(before).kill()
 
 
+SHARES = """
+import multiprocessing, sys, time
+from multiprocessing.shared_memory import SharedMemory
+from harness.adapters.backends.guard import Guard
+
+def share(pipe):
+    memory = SharedMemory(create=True, size=64)
+    pipe.send(memory.name)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    guard = Guard()
+    here, there = multiprocessing.Pipe()
+    multiprocessing.get_context("fork").Process(target=share, args=(there,)).start()
+    print(here.recv(), flush=True)
+    guard.all_started()
+    time.sleep(600)
+"""
+
+
+def test_shared_memory_of_what_was_started_is_freed(tmp_path: Path) -> None:
+    """Its own tracker does that, which is not ended before it has."""
+    (tmp_path / "shares.py").write_text(SHARES, encoding="utf-8")
+    parent = subprocess.Popen([sys.executable, "shares.py"], stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert parent.stdout is not None
+    memory = Path("/dev/shm", parent.stdout.readline().strip())
+    time.sleep(1)  # until the guard has looked
+    assert memory.exists()
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 30
+    while memory.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not memory.exists()
+
+
 def _alive(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
