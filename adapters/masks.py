@@ -75,9 +75,13 @@ def _build_masks(decoder: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
             (*ids_BL.shape, 1), dtype=decoder.get_input_embeddings().weight.dtype, device=ids_BL.device
         )
     padding_BL = kwargs.get("attention_mask")
-    masks = {"full": create_bidirectional_mask(config, embeds_BLD, padding_BL)}
+    # code that a model brings along may take no mask for a causal one
+    skip = type(decoder).__module__.startswith("transformers.")
+    masks = {"full": create_bidirectional_mask(config, embeds_BLD, padding_BL, allow_is_bidirectional_skip=skip)}
     if getattr(config, "sliding_window", None):
-        masks["sliding"] = create_bidirectional_sliding_window_mask(config, embeds_BLD, padding_BL)
+        masks["sliding"] = create_bidirectional_sliding_window_mask(
+            config, embeds_BLD, padding_BL, allow_is_bidirectional_skip=skip
+        )
     return args, {**kwargs, _KEY: masks}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +15,8 @@ from typing import Any
 
 import pytest
 from harness.adapters import embedded
+
+from harness.processes import end_group
 
 pytestmark = pytest.mark.real
 GRID = ["--system", "smollm2-0shot", "--task", "lookright", "--limit", "60", "--set", "model.dtype=float32",
@@ -78,7 +79,7 @@ class Server:
 
     def kill(self) -> None:
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            end_group(self.process.pid)
             self.process.wait()
             self.process = None
 

@@ -17,14 +17,16 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
+from harness.errors import UserError
+from harness.processes import end
+
 _EVERY = 0.5  # seconds
-_TRACKER = "resource_tracker"  # ends by itself, after it has freed the shared memory of those whose tracker it is
 
 
 class Guard:
     """Has the processes that this one starts from now on, until `all_started`, end with it, also after `kill -9`.
 
-    `folder` is for what they leave behind.
+    `folder` is for what they leave behind. Raises UserError where it cannot be started.
     """
 
     def __init__(self) -> None:
@@ -34,6 +36,11 @@ class Guard:
         assert self._process.stdin is not None and self._process.stdout is not None
         os.register_at_fork(after_in_child=self._process.stdin.close)  # else it would not end with this process
         self.folder = self._process.stdout.readline().decode().removesuffix("\n")  # it watches from here on
+        if not self.folder:
+            self.end()
+            raise UserError(
+                "What would end the processes of this run with it could not be started, for what is said above."
+            )
 
     def all_started(self) -> None:
         """Look for processes one last time."""
@@ -72,9 +79,7 @@ def _end_with(parent: psutil.Process, apart: set[int]) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             found |= set(process.children(recursive=True))  # the last ones, started between two looks
     for process in found:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if _TRACKER not in " ".join(process.cmdline()):
-                process.kill()  # checks that the number was not given to another process
+        end(process)
 
 
 if __name__ == "__main__":

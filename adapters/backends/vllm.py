@@ -96,34 +96,42 @@ def _start(settings: GeneratorSettings, folder: Path) -> tuple[Any, Guard]:
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(settings.machine.kv_cache_gib)
     free_memory()
-    model, gpus = settings.model, settings.machine.gpus or 1
     guard = Guard()
-    with _kept_quiet() as said, _temporary_files_in(guard.folder):
-        import torch
-        from vllm import LLM
-        from vllm.v1.executor.uniproc_executor import UniProcExecutor
-
-        few = gpus == 1 and len(usable_cores()) <= _FEW_CORES
-        try:
-            engine = LLM(
-                model=str(folder),
-                dtype="float32" if is_widened(model, settings.machine) else model.dtype,
-                trust_remote_code=model.trust_remote_code,
-                max_model_len=context_length(folder),
-                tensor_parallel_size=gpus,
-                distributed_executor_backend=UniProcExecutor if few else None,
-                gpu_memory_utilization=settings.machine.gpu_memory_share,
-                enable_prefix_caching=True,
-                block_size=None if torch.cuda.is_available() else _CPU_BLOCK,
-                enforce_eager=not torch.cuda.is_available(),
-                disable_log_stats=True,
-                seed=0,
-            )
-        except (ValueError, RuntimeError, OSError) as error:
-            guard.end()
-            raise CardError(f"vLLM cannot serve the model in {folder}: {_reason(said, error)}") from error
-    guard.all_started()
+    try:
+        with _kept_quiet() as said, _temporary_files_in(guard.folder):
+            engine = _started(settings, folder, said)
+        guard.all_started()
+    except BaseException:
+        guard.end()
+        raise
     return engine, guard
+
+
+def _started(settings: GeneratorSettings, folder: Path, said: IO[str]) -> Any:
+    import torch
+    from vllm import LLM
+    from vllm.v1.executor.uniproc_executor import UniProcExecutor
+
+    model, gpus = settings.model, settings.machine.gpus or 1
+    alone = gpus == 1 and len(usable_cores()) <= _FEW_CORES and "VLLM_CPU_OMP_THREADS_BIND" not in os.environ
+    try:
+        return LLM(
+            model=str(folder),
+            dtype="float32" if is_widened(model, settings.machine) else model.dtype,
+            trust_remote_code=model.trust_remote_code,
+            max_model_len=context_length(folder),
+            tensor_parallel_size=gpus,
+            # on a CPU vLLM takes "uni" for "mp", since that alone binds threads to cores: not needed where all are used
+            distributed_executor_backend=UniProcExecutor if alone else None,
+            gpu_memory_utilization=settings.machine.gpu_memory_share,
+            enable_prefix_caching=True,
+            block_size=None if torch.cuda.is_available() else _CPU_BLOCK,
+            enforce_eager=not torch.cuda.is_available(),
+            disable_log_stats=True,
+            seed=0,
+        )
+    except (ValueError, RuntimeError, OSError) as error:
+        raise CardError(f"vLLM cannot serve the model in {folder}: {_reason(said, error)}") from error
 
 
 @contextmanager

@@ -16,11 +16,12 @@ from harness.board import entries
 from harness.commands.quiet import quiet_libraries, wait_briefly
 from harness.commands.tables import print_table
 from harness.environment import IMPORTED, rarely_collecting
-from harness.errors import UserError
+from harness.errors import StoreError, UserError
 from harness.executors import executor_of
 from harness.grid import FIRST_SEED, Place, Request, jobs_of, without_chance
 from harness.job import Job, Outcome, Started
 from harness.progress import Progress
+from harness.record import Record
 from harness.store import WEIGHTS, RunKey, Store, read_record
 
 
@@ -139,6 +140,15 @@ def _report(store: Store, keys: Sequence[RunKey], as_json: bool) -> None:
     for task in dict.fromkeys(key.task for key in keys):
         asked = {key.identity for key in keys if key.task == task}
         folders = [folder for folder in store.folders(task) if folder.parent.name in asked]
-        for line, board in entries((folder, read_record(folder)) for folder in folders).items():
+        for line, board in entries(_readable(folders)).items():
             print(f"\n{task}  {line}")
             print_table(board)
+
+
+def _readable(folders: Sequence[Path]) -> Iterator[tuple[Path, Record]]:
+    """Folders and records of runs; what is wrong with another seed's is said, and does without it."""
+    for folder in folders:
+        try:
+            yield folder, read_record(folder)
+        except StoreError as error:
+            _say(str(error))

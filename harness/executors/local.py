@@ -22,6 +22,7 @@ from harness.environment import gpus, usable_cores
 from harness.errors import CardError
 from harness.executors import Executor
 from harness.job import Events, Job, Outcome, Started, work
+from harness.processes import end_group
 from harness.store import Store
 
 T = TypeVar("T")
@@ -136,7 +137,9 @@ class _Worker:
 
     def ask(self, job: Job) -> Outcome:
         message = job.to_json() + "\n"
-        process = self.process if self.process and self.process.poll() is None else self._start()
+        if self.process and self.process.poll() is not None:  # it died of itself, with nothing to do
+            self._end()
+        process = self.process or self._start()
         assert process.stdin and process.stdout
         try:
             process.stdin.write(message)
@@ -144,36 +147,40 @@ class _Worker:
             if line := process.stdout.readline():
                 outcome = Outcome.from_json(line)
                 if outcome.trace and self.gpus:  # a process whose GPU failed may fail in whatever it does next
-                    _kill(process)
-                    process.wait()
+                    process.kill()
+                    self._end()
                 return outcome
         except (OSError, ValueError):  # it died while it was written to, or in the middle of its answer
-            _kill(process)
-        code = process.wait()
-        _kill(process)
-        return Outcome(job.key, error=_death(code), trace=self._last_words())
+            process.kill()
+        return Outcome(job.key, error=_death(self._end()), trace=self._last_words())
 
     def kill(self) -> None:
         """End it, whatever it does; it is not started again."""
         self.ended = True
-        if self.process:
-            _kill(self.process)
+        if process := self.process:
+            process.kill()
+            end_group(process.pid)
 
     def close(self) -> None:
+        """Wait for the end of it."""
         self.said.close()
-        self._release()
-
-    def _release(self) -> None:
         if self.process:
-            with contextlib.suppress(BrokenPipeError), self.process:
-                pass  # closes its pipes and waits
+            self._end()
+
+    def _end(self) -> int:
+        """Wait for the end of the process, and end what its runs have started and left; its exit code."""
+        assert self.process
+        process, self.process = self.process, None
+        with contextlib.suppress(BrokenPipeError), process:
+            pass  # closes its pipes and waits
+        end_group(process.pid)
+        return process.returncode
 
     def _start(self) -> subprocess.Popen[str]:
-        self._release()
         environment = ALLOCATOR | os.environ | {_THREADS: self._threads()}
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
-        self.process = subprocess.Popen(
+        self.process = process = subprocess.Popen(
             [sys.executable, "-P", "-m", "harness.executors.worker", ",".join(map(str, self.cores))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -183,8 +190,8 @@ class _Worker:
             start_new_session=True,  # Ctrl-C is for the process that was asked
         )
         if self.ended:
-            _kill(self.process)
-        return self.process
+            process.kill()
+        return process
 
     def _threads(self) -> str:
         """One for each core, or fewer where the user said so."""
@@ -201,12 +208,6 @@ class _Worker:
 def _share(things: Sequence[T], number: int, count: int) -> Sequence[T]:
     """What one of `count` processes gets of some things, which are shared where there are fewer of them."""
     return things[number::count] or things[number % max(1, len(things)) :][:1]
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    """Kill a worker, and what its runs have started and left: they are one process group."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _death(code: int) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import threading
 from queue import SimpleQueue
@@ -18,6 +17,7 @@ from queue import SimpleQueue
 from harness.commands.quiet import quiet_libraries
 from harness.environment import IMPORTED, rarely_collecting
 from harness.job import Job, work
+from harness.processes import end_group
 from harness.store import Store
 
 
@@ -28,6 +28,7 @@ def main() -> None:
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, map(int, sys.argv[1].split(",")))
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.register_at_fork(after_in_child=answers.close)  # else the death of this process would not be noticed
     os.dup2(2, 1)  # what libraries print is no answer
     quiet_libraries()
     lines: SimpleQueue[str] = SimpleQueue()
@@ -41,7 +42,7 @@ def _listen(lines: SimpleQueue[str]) -> None:
     for line in sys.stdin:
         lines.put(line)
     if os.getpgrp() == os.getpid():  # as `Local` starts it
-        os.killpg(0, signal.SIGKILL)
+        end_group(os.getpgrp())
     os._exit(0)
 
 

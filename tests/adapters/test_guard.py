@@ -11,6 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from harness.adapters.backends.guard import Guard
+from harness.adapters.backends.vllm import _temporary_files_in
+
+from harness.errors import UserError
 
 STARTS = """
 import subprocess, sys, time
@@ -48,6 +52,21 @@ def test_what_was_started_ends_with_a_killed_parent(said: str, tmp_path: Path) -
     assert not _alive(guarded) and not folder.exists()
     assert _alive(before)
     psutil.Process(before).kill()
+
+
+def test_a_guard_that_does_not_start_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(UserError, match="could not be started"):
+        Guard()
+
+
+def test_where_an_engine_leaves_its_files_is_as_before_once_it_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", "/of/the/user")
+    monkeypatch.delenv("VLLM_RPC_BASE_PATH", raising=False)
+    with pytest.raises(ZeroDivisionError), _temporary_files_in("/of/the/guard"):
+        assert os.environ["TMPDIR"] == os.environ["VLLM_RPC_BASE_PATH"] == "/of/the/guard"
+        raise ZeroDivisionError
+    assert os.environ["TMPDIR"] == "/of/the/user" and "VLLM_RPC_BASE_PATH" not in os.environ
 
 
 SHARES = """

@@ -26,6 +26,7 @@ from transformers import (
     Qwen3Config,
     StableLmConfig,
 )
+from transformers.models.llama.modeling_llama import LlamaAttention
 
 from harness.errors import CardError
 
@@ -40,7 +41,7 @@ CONFIGS = {
     "gemma": GemmaConfig(**SMALL, head_dim=8),
     "gemma2-alternating": Gemma2Config(**SMALL, head_dim=8, sliding_window=3),
     "gemma3-alternating": Gemma3TextConfig(**SMALL, head_dim=8, sliding_window=3),
-    "stablelm": StableLmConfig(**SMALL),  # these two have an SDPA of their own
+    "stablelm": StableLmConfig(**SMALL),
     "nemotron": NemotronConfig(**SMALL, head_dim=8),
 }
 IDS_BL = torch.tensor([[5, 9, 3, 22, 41, 17, 8, 30], [7, 7, 12, 50, 2, 0, 0, 0]])
@@ -117,6 +118,42 @@ def test_a_word_to_the_right_reaches_left_exactly_from_the_first_unmasked_block_
     first = unmasked_blocks(bits, 4).index(True)
     moved = [not torch.equal(a[0, :6], b[0, :6]) for a, b in zip(before, after, strict=True)]
     assert moved == [block > first for block in range(5)]  # state i is what block i reads
+
+
+class _Deaf(LlamaAttention):
+    """An attention as models bring it along in code of their own, which does not ask whether it is causal."""
+
+    def forward(
+        self, hidden_states: torch.Tensor, *, attention_mask: Any = None, **_: Any
+    ) -> tuple[torch.Tensor, None]:
+        shape = (*hidden_states.shape[:-1], -1, self.head_dim)
+        q_BHLD, k_BHLD, v_BHLD = (
+            part(hidden_states).view(shape).transpose(1, 2) for part in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        found_BHLD = nn.functional.scaled_dot_product_attention(
+            q_BHLD, k_BHLD, v_BHLD, attention_mask, is_causal=attention_mask is None, enable_gqa=True
+        )
+        return self.o_proj(found_BHLD.transpose(1, 2).flatten(2)), None
+
+
+class _Theirs(LlamaModel):
+    """A decoder of nobody's library."""
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__(config)
+        for i, block in enumerate(self.layers):
+            block.self_attn = _Deaf(config, i)
+
+
+def test_code_of_a_models_own_is_always_given_a_mask() -> None:
+    model = unmask(_Theirs._from_config(CONFIGS["llama"], attn_implementation="sdpa").eval(), "0010")
+    changed_BL = IDS_BL[:1].clone()
+    changed_BL[0, 6] = 33
+    moved = [
+        not torch.equal(before[0, :6], after[0, :6])
+        for before, after in zip(states(model, IDS_BL[:1]), states(model, changed_BL), strict=True)
+    ]
+    assert moved == [False, False, False, True, True]
 
 
 @pytest.mark.parametrize("bits", ["0011", "0110", "1111"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +57,10 @@ def test_a_record_that_is_none_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / store.RECORD).write_text(content)
     with pytest.raises(StoreError, match=f"{store.RECORD} is no readable record"):
         store.read_record(tmp_path)
+
+
+def test_all_who_see_a_store_agree_on_its_mark(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        marks = set(threads.map(lambda _: store.Store(tmp_path).mark(), range(32)))
+    assert len(marks) == 1
+    assert store.Store(tmp_path).has_mark(marks.pop()) and not store.Store(tmp_path / "other").has_mark("")

@@ -21,7 +21,8 @@ from harness.store import Store
 
 Harness = Callable[..., Result]
 THEIRS = """
-import os, pathlib, signal, subprocess, time
+import multiprocessing, os, pathlib, signal, subprocess, time
+from multiprocessing.shared_memory import SharedMemory
 from harness.adapters.gazetteer import Gazetteer
 
 class Broken(Gazetteer):
@@ -35,7 +36,10 @@ class Deadly(Gazetteer):
 class Leaving(Gazetteer):
     def fit(self, train, validation):
         child = subprocess.Popen(["sleep", "1000"])
-        pathlib.Path(os.environ["LEFT_BEHIND"]).write_text(str(child.pid))
+        fork = multiprocessing.get_context("fork").Process(target=time.sleep, args=(1000,))
+        fork.start()
+        memory = SharedMemory(create=True, size=8)
+        pathlib.Path(os.environ["LEFT_BEHIND"]).write_text(f"{child.pid} {fork.pid} {memory.name}")
         time.sleep(1000 if os.environ["WAITING"] else 0)
         os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -135,10 +139,19 @@ def test_what_a_run_has_started_ends_with_it(ended: str, theirs: Path, monkeypat
     monkeypatch.setenv("WAITING", "yes" if ended == "the grid" else "")
     command = [sys.executable, "-m", "harness", "run", "-s", "leaving.toml", "-s", "broken.toml", "-t", "lookright"]
     with subprocess.Popen([*command, "--jobs", "2"], cwd=theirs, stderr=subprocess.DEVNULL) as grid:
-        while not (left_behind.exists() and left_behind.read_text()):
-            assert grid.poll() is None
-            time.sleep(0.05)
-        if ended == "the grid":
+        try:
+            while not (left_behind.exists() and left_behind.read_text()):
+                assert grid.poll() is None
+                time.sleep(0.05)
+            if ended == "the grid":
+                grid.kill()
+            child, fork, memory = left_behind.read_text().split()
+            for started in (child, fork):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    psutil.Process(int(started)).wait(60)  # raises TimeoutExpired
+            deadline = time.monotonic() + 60
+            while Path("/dev/shm", memory).exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        finally:
             grid.kill()
-        with contextlib.suppress(psutil.NoSuchProcess):
-            psutil.Process(int(left_behind.read_text())).wait(60)  # raises TimeoutExpired
