@@ -24,12 +24,13 @@ lint: .venv/ready
 	cp -R harness build/typed/ && cp -R adapters tasks build/typed/harness/
 	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml
 
-# pip would compile on one core alone; some packages hold files that are no Python of today
+# pip would compile on one core alone, and where PYTHONDONTWRITEBYTECODE is set, no command what it imports of the tree;
+# some packages hold files that are no Python of today
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m compileall -q -j 0 -x '/tests?/' .venv/lib > /dev/null 2>&1 || true
+	$(BIN)/python -m compileall -q -j 0 -x '/tests?/' .venv/lib harness adapters tasks > /dev/null 2>&1 || true
 	touch $@
 
 clean:

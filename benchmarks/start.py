@@ -143,7 +143,9 @@ def _output(command: list[str]) -> str:
 
 
 def _run(command: list[str]) -> None:
-    subprocess.run(command, capture_output=True, check=True, env={**os.environ, "COLUMNS": "100"})
+    """As where what Python compiles is kept, which is where nothing is said about it."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(command, capture_output=True, check=True, env=environment | {"COLUMNS": "100"})
 
 
 def _seconds(call: Callable[[], object], _: int) -> float:
