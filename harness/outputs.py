@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,3 +48,14 @@ class Text:
 
 
 RawOutput = Tags | Spans | Text
+
+
+def checked(outputs: Sequence[RawOutput], sentences: int) -> list[RawOutput]:
+    """What a system returned for so many sentences. Raises ValueError, TypeError for what it may not return."""
+    found = list(outputs)
+    if len(found) != sentences:
+        raise ValueError(f"predict returned {len(found)} outputs for {sentences} sentences")
+    for output in found:
+        if not isinstance(output, RawOutput):
+            raise TypeError(f"predict returned a {type(output).__name__}, where Tags, Spans or Text is meant")
+    return found

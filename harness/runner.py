@@ -18,7 +18,7 @@ from harness.dataset import Dataset
 from harness.decode import Policy
 from harness.environment import environment, free_memory, peak_memory, reset_peak_memory
 from harness.errors import UserError
-from harness.outputs import RawOutput
+from harness.outputs import RawOutput, checked
 from harness.predictions import spans_json, to_json
 from harness.protocol import Judged, judge, mentions_of, signature
 from harness.record import SCHEMA, Record, identity_of, plain, row_to_json
@@ -136,7 +136,7 @@ class _Run:
         """Ask for outputs: of words alone, but for the oracle."""
         if isinstance(self.system, GoldSystem):
             return list(self.system.answer(labeled))
-        return list(self.system.predict([one.sentence for one in labeled]))
+        return checked(self.system.predict([one.sentence for one in labeled]), len(labeled))
 
     def judged(self, split: str, outputs: Sequence[RawOutput]) -> Judged:
         gold = self.dataset.splits[split]

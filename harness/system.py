@@ -89,6 +89,8 @@ def adapter_called(name: str) -> Any:
     found = resolve(ADAPTERS, "adapter", name)
     if not (isinstance(found, type) and issubclass(found, System)):
         raise CardError(f"The adapter {name!r} is no class that derives from System.")
+    if not hasattr(found, "settings_type"):
+        raise CardError(f"The adapter {name!r} has no settings_type, the dataclass of its settings.")
     return found
 
 
@@ -180,7 +182,9 @@ def _split_name(name: str) -> tuple[SystemCard, dict[str, Any]]:
     match = _UNMASK.fullmatch(name)
     model = match["model"] if match else name
     card = _read_card(Path(model)) if model.endswith(".toml") else known_systems().get(model)
-    if card is None or (model == "file"):
+    if model == "file":
+        raise CardError("The system 'file' is named with the path of a predictions file: --system file:PATH.")
+    if card is None:
         hint = (
             "Decoders are named <decoder>-unmask-<bits> (bits are 0 or 1), -<n>shot or -it; "
             "see them with: harness ls systems."

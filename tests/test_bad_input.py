@@ -347,6 +347,10 @@ def test_a_run_among_those_of_another_task_is_named(tmp_path: Path, harness: Cal
     assert not (tmp_path / "boards").exists()
 
 
+def test_predictions_without_a_path_are_asked_for_it(harness: Callable[..., Result]) -> None:
+    refused(harness("run", "-s", "file", "-t", "lookright"), ["file:PATH"])
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, harness: Callable[..., Result]) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     refused(harness("new", "task", "mine", "--out", tmp_path / "file"), ["cannot be written", "--out"])

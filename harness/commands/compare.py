@@ -70,7 +70,8 @@ def _sides(store: Store, names: tuple[str, str], task: str) -> tuple[Side, Side]
     known = {entry.first.title: entry.first.identity for board in boards.values() for entry in board}
     for name in names:
         if name not in known and name not in known.values():
-            raise UnknownName(f"system on the board of {task}", name, known)
+            hint = "A name goes with what was set by hand, all of it in quotation marks."
+            raise UnknownName(f"system on the board of {task}", name, known, hint)
     raise UserError(f"{names[0]} and {names[1]} share no board of {task}: run both on the same sentences, or {_HOW}.")
 
 

@@ -14,6 +14,7 @@ from harness.decode import decode, policy_of
 from harness.environment import IMPORTED, rarely_collecting
 from harness.errors import DataError, MissingModel, UserError
 from harness.files import lines_of, read_text
+from harness.outputs import checked
 from harness.record import Record
 from harness.settings import build, flat
 from harness.spans import Sentence
@@ -51,7 +52,7 @@ def predict_lines(runs: Path, run: str, file: Path | None, words: bool, trust: b
         model = _model(folder, record, Path(work))
         model.load(weights)
         model.ready()
-        outputs = model.predict(sentences)
+        outputs = checked(model.predict(sentences), len(sentences))
     policy = policy_of(record.policy)
     for sentence, output in zip(sentences, outputs, strict=True):
         spans = decode(output, sentence, record.labels, policy).spans

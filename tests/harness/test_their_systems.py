@@ -62,6 +62,23 @@ class Numbers(Gazetteer):
         return Cost(np.prod((3, 4)), np.int64(2))
 """
 
+ODD = """
+from harness.adapters.gazetteer import Gazetteer
+from harness.contracts import System
+
+class Silent(Gazetteer):
+    def predict(self, sentences):
+        return []
+
+class Listing(Gazetteer):
+    def predict(self, sentences):
+        return [[(0, 1, "positive")] for _ in sentences]
+
+class Unset(System):
+    def predict(self, sentences):
+        return []
+"""
+
 
 @pytest.fixture
 def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -101,6 +118,25 @@ def test_a_failed_run_is_kept_with_its_error_and_stops_no_other(theirs: Path, ha
     assert mended.code == 0, mended.err
     assert not list(runs.glob(".failed/*/*/*/*.json"))
     assert len(Store(runs).folders()) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("Silent", 1, "predict returned 0 outputs for 20 sentences"),
+        ("Listing", 1, "predict returned a list, where Tags, Spans or Text is meant"),
+        ("Unset", 2, "has no settings_type"),
+    ],
+)
+def test_what_is_no_system_or_returns_no_outputs_is_said(
+    name: str, code: int, said: str, tmp_path: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "odd_of_theirs.py").write_text(ODD, encoding="utf-8")
+    (tmp_path / "odd.toml").write_text(f'name = "odd"\nadapter = "odd_of_theirs:{name}"\n', encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    systems = ("-s", tmp_path / "odd.toml", "-s", "gazetteer")
+    made = harness("run", *systems, "-t", "lookright", "--limit", 20, "--runs", tmp_path / "runs")
+    assert (made.code, said in made.err) == (code, True), made.err
 
 
 def test_numbers_of_numpy_are_numbers_and_rows_of_any_kind_are_kept(
