@@ -12,7 +12,7 @@ _TRACKER = "resource_tracker"  # of multiprocessing's, and of those written afte
 
 def end(process: psutil.Process) -> None:
     """Kill a process, unless it frees the shared memory of others when they have ended, and then ends by itself."""
-    with contextlib.suppress(psutil.NoSuchProcess):
+    with contextlib.suppress(psutil.Error):  # it has ended by itself, or is another user's
         if _TRACKER not in " ".join(process.cmdline()):
             process.kill()  # checks that the number was not given to another process
 

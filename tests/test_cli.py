@@ -206,20 +206,6 @@ def test_a_broken_run_of_another_system_stops_no_run(tmp_path: Path, harness: Ha
     assert harness("leaderboard", "--runs", tmp_path, "--out", tmp_path / "boards").code == 2
 
 
-def test_a_broken_run_of_another_seed_stops_no_run_but_is_said(tmp_path: Path, harness: Harness) -> None:
-    run = ("run", "-s", "gazetteer", "-t", "lookright", "--runs", tmp_path)
-    expected = harness(*run).out
-    [whole] = tmp_path.glob("lookright/*/*/seed-120")
-    broken = whole.with_name("seed-121") / "record.json"
-    broken.parent.mkdir()
-    broken.write_text("{", encoding="utf-8")
-    again = harness(*run)
-    assert (again.code, again.out, str(broken) in again.err) == (0, expected, True)
-    (whole / "record.json").write_text("{", encoding="utf-8")
-    asked = harness(*run)
-    assert (asked.code, str(whole) in asked.err) == (2, True)
-
-
 def test_other_training_data_is_told_apart_on_the_board(tmp_path: Path, harness: Harness) -> None:
     for size in (100, 200):
         harness("run", "-s", "gazetteer", "-t", "lookright", "--runs", tmp_path, "--set", f"options.sizes.train={size}")

@@ -54,7 +54,7 @@ def test_what_was_started_ends_with_a_killed_parent(said: str, tmp_path: Path) -
     psutil.Process(before).kill()
 
 
-def test_a_guard_that_does_not_start_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_guard_that_does_not_start_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(UserError, match="could not be started"):
         Guard()

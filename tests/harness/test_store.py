@@ -1,14 +1,16 @@
-"""What a run keeps beside its record."""
+"""What a run keeps beside its record; what a store does with runs that are broken."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from conftest import Result
 from harness import store
 from harness.errors import StoreError
 from harness.intervals import sums_by_unit
@@ -64,3 +66,17 @@ def test_all_who_see_a_store_agree_on_its_mark(tmp_path: Path) -> None:
         marks = set(threads.map(lambda _: store.Store(tmp_path).mark(), range(32)))
     assert len(marks) == 1
     assert store.Store(tmp_path).has_mark(marks.pop()) and not store.Store(tmp_path / "other").has_mark("")
+
+
+def test_a_broken_run_of_another_seed_stops_no_run_but_is_said(tmp_path: Path, harness: Callable[..., Result]) -> None:
+    run = ("run", "-s", "gazetteer", "-t", "lookright", "--runs", tmp_path)
+    expected = harness(*run).out
+    [whole] = tmp_path.glob("lookright/*/*/seed-120")
+    broken = whole.with_name("seed-121") / "record.json"
+    broken.parent.mkdir()
+    broken.write_text("{", encoding="utf-8")
+    again = harness(*run)
+    assert (again.code, again.out, str(broken) in again.err) == (0, expected, True)
+    (whole / "record.json").write_text("{", encoding="utf-8")
+    asked = harness(*run)
+    assert (asked.code, str(whole) in asked.err) == (2, True)
