@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from harness.errors import CardError, MissingData
 from harness.gold import gold_hash
-from harness.reading import Reader, Reading, Request
+from harness.reading import Reading, Request
 from harness.registry import READERS, resolve
 from harness.spans import Labeled
 from harness.task import SPLITS, TaskCard
@@ -58,6 +59,11 @@ class Dataset:
             for s in self.splits[name].sentences
         ]
         return _digest([*(self.splits[name].hash for name in SPLITS), beside])
+
+    def also_in_train(self, name: str) -> int:
+        """How many sentences of a split stand in train as well, word by word; 0 for train itself."""
+        trained = {labeled.sentence.words for labeled in self.splits["train"].sentences} if name != "train" else ()
+        return sum(labeled.sentence.words in trained for labeled in self.splits[name].sentences)
 
 
 def load_dataset(card: TaskCard, data: Path | None = None, limit: int | None = None) -> Dataset:
@@ -111,9 +117,24 @@ def _read(card: TaskCard, data: Path | None) -> dict[str, Reading]:
 def _read_with(
     reader: str, card: TaskCard, paths: Mapping[str, tuple[Path, ...]], table: Literal["options", "hub"]
 ) -> dict[str, Reading]:
-    read: Reader = resolve(READERS, "reader", reader)
+    read = _reader_called(reader)
     beside = (card.labels, getattr(card, table), card.align, f"{table} in the card of task {card.name!r}")
-    return {split: read(Request(split, found, *beside)) for split, found in paths.items()}
+    readings = {split: read(Request(split, found, *beside)) for split, found in paths.items()}
+    for split, reading in readings.items():
+        if not isinstance(reading, Reading):
+            kind = type(reading).__name__
+            raise CardError(f"The reader {reader!r} returns a value of type {kind} for {split}; it must be a Reading.")
+    return readings
+
+
+def _reader_called(name: str) -> Callable[[Request], Any]:
+    """The reader of that name. Raises CardError for what cannot be given a request, UnknownName."""
+    found: Callable[[Request], Any] = resolve(READERS, "reader", name)
+    try:
+        inspect.signature(found).bind("a request")
+    except (TypeError, ValueError) as error:
+        raise CardError(f"The reader {name!r} is no function from a request to a reading ({error}).") from error
+    return found
 
 
 def _folders(card: TaskCard, data: Path | None) -> list[Path]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 from harness.align import without_overlaps
 from harness.errors import DataError, UnknownName
@@ -82,9 +82,3 @@ class Reading:
         if dropped:
             self.report["overlapping"] += len(dropped)
         self.sentences.append(Labeled(sentence, tuple(spans[i] for i in kept)))
-
-
-class Reader(Protocol):
-    """A reader is a function from a request to a reading."""
-
-    def __call__(self, request: Request) -> Reading: ...

@@ -180,7 +180,12 @@ class _Run:
             task_card=asdict(dataset.card),
             labels=dict(dataset.labels),
             data={
-                name: {"hash": split.hash, "sentences": len(split.sentences), "reading": dict(split.report)}
+                name: {
+                    "hash": split.hash,
+                    "sentences": len(split.sentences),
+                    "also_in_train": dataset.also_in_train(name),
+                    "reading": dict(split.report),
+                }
                 for name, split in dataset.splits.items()
             },
             limit=dataset.limit,

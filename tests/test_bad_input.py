@@ -54,6 +54,8 @@ FILES: dict[str, tuple[str, str, str | bytes, list[str]]] = {
     "unknown scheme": ("columns", 'scheme = "IOB3"', GOOD, ["scheme", "IOB3"]),
     "wrong type of option": ("columns", 'tag = "last"', GOOD, ["tag", "last"]),
     "unknown reader": ("colunms", "", GOOD, ["colunms", "Did you mean columns"]),
+    "reader of no request": ("os:getcwd", "", GOOD, ["os:getcwd", "no function from a request"]),
+    "reader without a reading": ("builtins:repr", "", GOOD, ["builtins:repr", "type str for train", "must be a Reading"]),
     "reader not installed": ("no_such_module:read", "", GOOD, ["no_such_module", "not installed"]),
     "broken JSON line": ("spans-json", WORDS, ITEM + "{\n", ["train.txt:2", "broken JSON"]),
     "broken JSON array": ("spans-json", WORDS, "[" + ITEM + ITEM + "]", ["train.txt", "comma"]),

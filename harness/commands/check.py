@@ -66,6 +66,7 @@ def _split(dataset: Dataset, name: str, split: Split) -> dict[str, Any]:
         "documents": len(documents),
         "spans": split.spans.total(),
         "spans_by_label": dict(split.spans.most_common()),
+        "also_in_train": dataset.also_in_train(name),
         "changes": dict(split.report),
         "hash": split.hash,
     }
@@ -79,13 +80,14 @@ def _text(found: dict[str, Any]) -> str:
     lines: list[str] = []
     for task, content in found["tasks"].items():
         lines.append(f"{task}  {content['hash'][:16]}")
-        head = ["split", "sentences", "words", "documents", "spans", "changes", "as published", "hash"]
+        head = ["split", "sentences", "words", "documents", "spans", "also in train", "changes", "as published", "hash"]
         rows = []
         for name, split in content["splits"].items():
             changes = ", ".join(f"{what} {count}" for what, count in split["changes"].items()) or "none"
             published = {True: "yes", False: "NO", None: ""}[split.get("as_published")]
             counts = [f"{split[key]:,}" for key in ("sentences", "words", "documents", "spans")]
-            rows.append([name, *counts, changes, published, split["hash"][:16]])
+            also = "" if name == "train" else f"{split['also_in_train']:,}"
+            rows.append([name, *counts, also, changes, published, split["hash"][:16]])
         lines += [columns([head, *rows]), ""]
         labels = list(dict.fromkeys(label for split in content["splits"].values() for label in split["spans_by_label"]))
         by_label = [

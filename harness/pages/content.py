@@ -86,12 +86,18 @@ def content(task: str, boards: Mapping[str, Sequence[Entry]], letters: Mapping[s
     return Content(task, card["description"], _provenance(card), sections)
 
 
+def _size(split: str, data: Mapping[str, Any]) -> str:
+    """How many sentences a split has; runs of earlier versions do not know how many of them stand in train as well."""
+    also = data.get("also_in_train", 0)
+    return f"{split} {data['sentences']:,}" + (f" ({also:,} of them in train as well)" if also else "")
+
+
 def _section(signature: str, lines: Sequence[Entry], letters: Sequence[str]) -> Section:
     board = [entry for entry in lines if not entry.first.sees_gold] or lines
     ranked = [letter for entry, letter in zip(lines, letters, strict=True) if not entry.first.sees_gold] or letters
     first = board[0].first
     test = first.scores["test"]
-    sizes = ", ".join(f"{name} {part['sentences']:,}" for name, part in first.data.items())
+    sizes = ", ".join(_size(name, part) for name, part in first.data.items())
     limited = f" Only {first.limit} sentences of each split." if first.limit else ""
     facts = f"Sentences: {sizes}. Test: {test.words:,} words, {test.counts['gold']:,} spans.{limited}"
     grids = mask_grids(board)
