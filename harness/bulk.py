@@ -43,7 +43,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 class Piece:
     """Whole sentences of a column file, as `Columns` has them. `fields`: separators of a line."""
 
-    words: bytearray
+    words: bytes
     fields: int
     first_W: Array  # whether a word begins its sentence
     tagged_T: Array  # the word
@@ -180,7 +180,7 @@ def _piece(data: bytearray, first: int, after: int) -> Piece | None:
         return None
     behind = (empty - np.arange(len(empty))) // (fields + 1)  # the word behind each empty line
     if not words:
-        return Piece(bytearray(), 0, ends[:0], at[:0], at[:0], ())
+        return Piece(b"", 0, ends[:0], at[:0], at[:0], ())
     first_W = np.zeros(words, dtype=bool)
     first_W[[0, *behind[behind < words]]] = True
     text = _words(bytes_, at_WF[:, ::fields], at[empty[np.diff(empty, prepend=-1) == 1]])
@@ -199,14 +199,15 @@ def _is_odd(text: bytearray) -> bool:
     return any(odd in text for odd in (_DOCUMENT, *_UNUSUAL_SPACES))
 
 
-def _words(bytes_: Array, cuts_W2: Array, surplus: Array) -> bytearray:
+def _words(bytes_: Array, cuts_W2: Array, surplus: Array) -> bytes:
     """The lines without what is behind the words, from one cut to the other, and without surplus line ends."""
     sizes = np.diff(cuts_W2.ravel(), prepend=0, append=len(bytes_))
     is_kept = np.zeros(len(sizes), dtype=bool)
     is_kept[::2] = True
     kept = np.repeat(is_kept, sizes)
     kept[surplus] = False
-    return bytearray(bytes_ * kept).translate(None, b"\0")  # there was no such byte; in half of an index's time
+    text: bytes = bytes_.compress(kept).tobytes()  # in two thirds of an index's time
+    return text
 
 
 def _tags(data: bytearray, first: int, start_W: Array, end_W: Array) -> tuple[Array, Array, list[str]] | None:
