@@ -12,6 +12,7 @@ from harness.adapters.backends import backend_class
 from harness.adapters.citations import training_citations
 from harness.adapters.generator import Generator
 from harness.adapters.generator_settings import GeneratorSettings, InstructedSettings
+from harness.adapters.libraries import import_libraries
 from harness.adapters.tokens import context_length, plain_ids, token_ids
 
 from harness.contracts import Context, Cost
@@ -81,6 +82,7 @@ class Instructed(Generator):
         super().load(folder)
 
     def _train(self, train: Sequence[Labeled]) -> None:
+        import_libraries()
         import torch
         from harness.adapters.checkpoint import trained_state
         from harness.adapters.device import freed_device

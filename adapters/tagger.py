@@ -10,6 +10,7 @@ from harness.adapters import trackers, weights
 from harness.adapters.citations import UNMASKING, training_citations
 from harness.adapters.device import check_attention, freed_device
 from harness.adapters.groups import unmasked_blocks
+from harness.adapters.libraries import import_libraries
 from harness.adapters.needs import needs
 from harness.adapters.settings import TaggerSettings
 
@@ -62,6 +63,7 @@ class Tagger(System):
                 unmasked_blocks(settings.unmask, blocks)
 
     def fit(self, train: Sequence[Labeled], validation: Sequence[Labeled]) -> None:
+        import_libraries()
         from harness.adapters.embeddings import reading_only
         from harness.adapters.pretrained import backbone_of
         from harness.adapters.tagging import TagObjective, tagged_windows
@@ -114,6 +116,7 @@ class Tagger(System):
         load_trained(self.model, folder / _WEIGHTS)
 
     def _build(self) -> None:
+        import_libraries()
         import torch
         from harness.adapters.classifier import build_classifier
 

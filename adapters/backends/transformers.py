@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.adapters.backends import Answer, Backend, Sampling
+from harness.adapters.libraries import import_libraries
 from harness.adapters.prompts import Prompt
 from harness.adapters.tokens import load_tokenizer, token_ids
 
@@ -31,6 +32,7 @@ class Transformers(Backend):
 
     def start(self) -> None:
         if self.model is None:
+            import_libraries()
             from harness.adapters.device import freed_device
             from harness.adapters.pretrained import load_pretrained
             from transformers import AutoModelForCausalLM
