@@ -118,6 +118,7 @@ class Instructed(Generator):
 
     def _export(self, trained: Path) -> None:
         """Put the trained weights into a model folder of their own, from which they are served."""
+        import_libraries()
         from harness.adapters.instruct import export
 
         folder = self.context.folder / _MERGED

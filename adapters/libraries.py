@@ -9,19 +9,29 @@ from typing import Any
 
 
 @cache
-def import_libraries() -> None:
-    """Import transformers and bitsandbytes, before anything else does.
+def import_transformers() -> None:
+    """Import transformers, before anything else does, as if SciPy and scikit-learn were not installed.
 
-    transformers takes a function each from scikit-learn, for drafts by another model, and from SciPy, for object
-    detection; it does without where they are not installed, as it is told here. bitsandbytes compiles functions that
-    are hardly ever called, and imports the compiler for them; here they are compiled when they are called.
+    It takes a function of each, for detecting objects and for drafts by another model. What is imported here does
+    without them from then on, in this process; other parts of transformers find them as ever.
     """
-    import torch
     from transformers import utils
 
     with _replaced(utils, is_scipy_available=_never, is_sklearn_available=_never):
         import transformers.generation.candidate_generator
         import transformers.loss.loss_utils  # noqa: F401
+
+
+@cache
+def import_libraries() -> None:
+    """Import transformers, as above, and bitsandbytes, before anything else does.
+
+    bitsandbytes compiles functions that are hardly ever called, and imports the compiler for them; here they are
+    compiled when they are called.
+    """
+    import torch
+
+    import_transformers()
     with _replaced(torch, compile=_compiled_when_called(torch.compile)):
         import bitsandbytes  # noqa: F401
 

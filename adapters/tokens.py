@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.adapters.libraries import import_transformers
 from harness.adapters.prompts import Prompt
 from harness.adapters.settings import Model
 from harness.adapters.weights import loading
@@ -20,6 +21,7 @@ _LONGEST = 8192
 @cache
 def load_tokenizer(folder: Path, model: Model) -> Any:
     """The tokenizer in a model's folder."""
+    import_transformers()
     from transformers import AutoTokenizer
 
     with loading(folder):

@@ -8,6 +8,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -60,10 +61,12 @@ class Dataset:
         ]
         return _digest([*(self.splits[name].hash for name in SPLITS), beside])
 
-    def also_in_train(self, name: str) -> int:
-        """How many sentences of a split stand in train as well, word by word; 0 for train itself."""
-        trained = {labeled.sentence.words for labeled in self.splits["train"].sentences} if name != "train" else ()
-        return sum(labeled.sentence.words in trained for labeled in self.splits[name].sentences)
+    def also_in_train(self, name: str) -> int | None:
+        """How many sentences of a split stand, word by word, in what is trained on as well; None for train itself."""
+        if name == "train":
+            return None
+        trained = {tuple(labeled.sentence.words) for labeled in self.splits["train"].sentences}
+        return sum(tuple(labeled.sentence.words) in trained for labeled in self.splits[name].sentences)
 
 
 def load_dataset(card: TaskCard, data: Path | None = None, limit: int | None = None) -> Dataset:
@@ -128,11 +131,12 @@ def _read_with(
 
 
 def _reader_called(name: str) -> Callable[[Request], Any]:
-    """The reader of that name. Raises CardError for what cannot be given a request, UnknownName."""
+    """The reader of that name. Raises CardError for what cannot be given a request, as far as it tells, UnknownName."""
     found: Callable[[Request], Any] = resolve(READERS, "reader", name)
     try:
-        inspect.signature(found).bind("a request")
-    except (TypeError, ValueError) as error:
+        with suppress(ValueError):  # of what does not tell
+            inspect.signature(found, follow_wrapped=False).bind("a request")
+    except TypeError as error:
         raise CardError(f"The reader {name!r} is no function from a request to a reading ({error}).") from error
     return found
 

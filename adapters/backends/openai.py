@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +78,7 @@ class OpenAI(Backend):
 
     def _model(self, client: Any) -> str:
         """The name by which the server knows the model: the one it serves, where it serves one."""
-        from openai import APIStatusError
-
         if self.settings.served_model or self.folder is None:
-            with suppress(APIStatusError, *_NONSENSE):  # not every server lists its models; one that is down is seen
-                client.models.list()
             return self.settings.served_model or self.settings.model.path
         served = [str(model.id) for model in client.models.list()]
         known = [name for name in served if self._is_ours(name)]

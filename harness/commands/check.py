@@ -86,7 +86,7 @@ def _text(found: dict[str, Any]) -> str:
             changes = ", ".join(f"{what} {count}" for what, count in split["changes"].items()) or "none"
             published = {True: "yes", False: "NO", None: ""}[split.get("as_published")]
             counts = [f"{split[key]:,}" for key in ("sentences", "words", "documents", "spans")]
-            also = "" if name == "train" else f"{split['also_in_train']:,}"
+            also = "" if split["also_in_train"] is None else f"{split['also_in_train']:,}"
             rows.append([name, *counts, also, changes, published, split["hash"][:16]])
         lines += [columns([head, *rows]), ""]
         labels = list(dict.fromkeys(label for split in content["splits"].values() for label in split["spans_by_label"]))

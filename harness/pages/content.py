@@ -88,7 +88,7 @@ def content(task: str, boards: Mapping[str, Sequence[Entry]], letters: Mapping[s
 
 def _size(split: str, data: Mapping[str, Any]) -> str:
     """How many sentences a split has; runs of earlier versions do not know how many of them stand in train as well."""
-    also = data.get("also_in_train", 0)
+    also = data.get("also_in_train")
     return f"{split} {data['sentences']:,}" + (f" ({also:,} of them in train as well)" if also else "")
 
 

@@ -5,26 +5,49 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from harness.adapters.libraries import _compiled_when_called
 
-TRAINING = """
+from conftest import Result
+from test_cli import tiny
+
+COMMAND = """
 import sys
-from harness.adapters.libraries import import_libraries
-import_libraries()
-from harness.adapters import classifier, embeddings, instruct, tagging, training
-from transformers import utils
+from harness.cli import main
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code
 import bitsandbytes, torch
+from transformers import utils
 assert utils.is_sklearn_available() and utils.is_scipy_available()
 assert torch.compile.__module__ == "torch"
-print(*({"sklearn", "scipy", "torch._inductor.compile_fx"} & set(sys.modules)))
+print("imported:", *({"sklearn", "scipy", "torch._inductor.compile_fx"} & set(sys.modules)))
 """
 
 
-def test_a_training_imports_no_more_than_it_needs() -> None:
-    done = subprocess.run([sys.executable, "-c", TRAINING], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "\n"), done.stderr + done.stdout
+def imported(*arguments: object) -> str:
+    """What a command in a process of its own has imported of what it need not."""
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1].removeprefix("imported:").strip()
+
+
+def test_commands_import_no_more_than_they_need(
+    tiny_decoder: Path, tiny_language_model: Path, tmp_path: Path, harness: Callable[..., Result]
+) -> None:
+    runs = ["-t", "lookright", "--limit", "6", "--runs", tmp_path, "--save"]
+    assert not imported("run", "-s", "smollm2-unmask-01", *runs, *tiny(tiny_decoder))
+    writer = ["backend=transformers", "generation.max_tokens=8", "prompt.max_tokens=300", "train.epochs=1"]
+    trained = harness("run", "-s", "smollm2-it", *runs, *tiny(tiny_language_model, *writer))
+    assert trained.code == 0, trained.err
+    [folder] = tmp_path.glob("lookright/smollm2-it/*/seed-120")
+    (tmp_path / "new.txt").write_text("we loved the soup\n", encoding="utf-8")
+    assert not imported("predict", folder, tmp_path / "new.txt")
 
 
 def test_what_is_compiled_when_called_is_compiled_once() -> None:

@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ class Busy(ThreadingHTTPServer):
         self.met, self.patience = threading.Event(), 0.0  # how long a request waits for another, in seconds
         self.always = 0
         self.dies_after = 10**9
-        self.nonsense = self.is_down = False
+        self.nonsense = False
         self.serves = "hosted"
         self.lock = threading.Lock()
 
@@ -45,8 +44,6 @@ class Handler(BaseHTTPRequestHandler):
     server: Busy
 
     def do_GET(self) -> None:
-        if self.server.is_down:
-            return
         if self.server.nonsense:
             self.answer(200, "hello")
             return
@@ -228,19 +225,6 @@ def test_a_server_of_something_else_is_told_from_one_that_is_down(
         assert "not as OpenAI's protocol has it" in failed.err
     assert "must be http://" in harness(*command, f"machine.url=127.0.0.1:{busy.server_port}").err
     busy.server_close()
-
-
-def test_a_server_that_is_down_is_asked_for_no_answers(busy: Busy) -> None:
-    """Also where its model is named, so that it need not be asked for it."""
-    values = merged(asdict(backend(busy).settings), {"served_model": "named"})
-    made = OpenAI(build(GeneratorSettings, values, "test"), Path())
-    assert len(dict(made.complete([Prompt(("p",), False)], Sampling(7)))) == 1
-    assert busy.asked[0]["model"] == "named"
-    busy.refused.clear()
-    busy.is_down = True
-    with pytest.raises(ServerError, match=r"does not answer .*machine\.retries"):
-        list(made.complete([Prompt(("q",), False)], Sampling(7)))
-    assert not busy.refused
 
 
 def test_the_next_command_asks_only_what_was_not_answered(

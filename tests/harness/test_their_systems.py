@@ -79,6 +79,26 @@ class Unset(System):
         return []
 """
 
+READER = """
+from functools import wraps
+from harness.reading import Reading
+from harness.spans import Sentence, Span
+
+def with_label(function):
+    @wraps(function)
+    def read(request):
+        return function(request, "PER")
+    return read
+
+@with_label
+def read(request, label):
+    reading = Reading()
+    for path in request.paths:
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            reading.add(Sentence(str(number), line.split()), [Span(0, 1, label)], path, number)
+    return reading
+"""
+
 
 @pytest.fixture
 def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -191,3 +211,20 @@ def test_what_a_run_has_started_ends_with_it(ended: str, theirs: Path, monkeypat
                 time.sleep(0.05)
         finally:
             grid.kill()
+
+
+def test_a_reader_may_be_wrapped_and_its_words_a_list(
+    tmp_path: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "their_reader.py").write_text(READER, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    card = tmp_path / "lines.toml"
+    files = 'train = ["train.txt"]\nvalidation = ["test.txt"]\ntest = ["test.txt"]\n'
+    card.write_text(f'name = "lines"\nreader = "their_reader:read"\n[files]\n{files}', encoding="utf-8")
+    (tmp_path / "train.txt").write_text("Ann ran\nBo sat\n", encoding="utf-8")
+    (tmp_path / "test.txt").write_text("Cy ran\nBo sat\n", encoding="utf-8")
+    task = ["--task", card, "--data", tmp_path]
+    checked = json.loads(harness("check", *task, "--json").out)["tasks"]["lines"]["splits"]
+    assert [split["also_in_train"] for split in checked.values()] == [None, 1, 1]
+    done = harness("run", "-s", "oracle", *task, "--runs", tmp_path / "runs")
+    assert done.code == 0, done.err
