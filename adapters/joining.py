@@ -158,7 +158,10 @@ def _run_next(run: Any, block: JoinedBlock, hidden_ND: torch.Tensor, *given: Any
 
 @cache
 def _compiled(device: str) -> Any:
-    # on CPUs no Python between its kernels, but for dropout's; memory for what they pass on is asked for once
-    options: dict[str, Any] = {"cpp_wrapper": True, "memory_planning": True} if device == "cpu" else {}
     # sizes that vary are said to; torch would take those of another model's blocks for more of them, and fail on it
-    return torch.compile(JoinedBlock.__call__, dynamic=False, options=options)
+    return torch.compile(JoinedBlock.__call__, dynamic=False, options=compiler_options(device))
+
+
+def compiler_options(device: str) -> dict[str, Any]:
+    """On CPUs no Python between kernels, but for dropout's; memory for what they pass on is asked for once."""
+    return {"cpp_wrapper": True, "memory_planning": True} if device == "cpu" else {}

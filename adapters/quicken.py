@@ -7,12 +7,14 @@ import os
 import warnings
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
+from harness.adapters.compiled_files import remove_broken_libraries, remove_headers
 from harness.adapters.device import free_bytes
 from harness.adapters.embedded import cache_folder
-from harness.adapters.joining import Joining, joining_of
+from harness.adapters.joining import Joining, compiler_options, joining_of
 from harness.adapters.passes import OVERHEAD, Room
 from harness.adapters.pretrained import backbone_of, blocks, elements
 from harness.adapters.settings import Choice, Machine
@@ -151,12 +153,22 @@ def _can_compile(device: str, insist: bool) -> bool:
 
 @cache
 def _obstacle(device: str) -> str:
-    """What keeps torch from compiling here: found by compiling something small."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
+    """What keeps torch from compiling here: found by compiling something small, as blocks are."""
+    folder = Path(os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled")))
+    remove_broken_libraries(folder)
     torch._dynamo.config.recompile_limit = 64
     logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
+    if not _failure(device):
+        return ""
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    remove_headers(Path(default_cache_dir()) / "precompiled_headers")  # wherever the folder is
+    return _failure(device)
+
+
+def _failure(device: str) -> str:
     try:
-        torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=device))
+        torch.compile(lambda x: x.sin() + 1, options=compiler_options(device))(torch.ones(8, device=device))
     except Exception as error:
         return str(error).strip().splitlines()[0]
     return ""
