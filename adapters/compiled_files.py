@@ -19,14 +19,18 @@ _HEAD = 64  # bytes of the head of an ELF file of 64 bits, which says where its 
 def remove_broken_libraries(folder: Path) -> None:
     """Remove libraries that are not whole."""
     for path in folder.glob("*/*.so"):
-        if not _is_whole(path):
-            _remove(path, folder / "locks")
+        with suppress(Timeout, OSError):  # another process writes it, or has removed it
+            if not _is_whole(path):
+                with _lock(path, folder / "locks"):
+                    if not _is_whole(path):  # it may have been finished meanwhile
+                        path.unlink()
 
 
 def remove_headers(folder: Path) -> None:
     """Remove headers that were compiled ahead, of which nothing tells whether they are whole."""
     for path in folder.glob("*.gch"):
-        _remove(path, folder / "locks")
+        with suppress(Timeout, OSError), _lock(path, folder / "locks"):
+            path.unlink()
 
 
 def _is_whole(library: Path) -> bool:
@@ -42,7 +46,6 @@ def _is_whole(library: Path) -> bool:
     return bool(0 < table <= library.stat().st_size - size * count)
 
 
-def _remove(path: Path, locks: Path) -> None:
-    key = path.name.split(".")[0]
-    with suppress(Timeout, OSError), FileLock(locks / f"{key}.lock", timeout=0):
-        path.unlink()
+def _lock(path: Path, locks: Path) -> FileLock:
+    """The lock under which torch writes a file; raises Timeout where another process has it."""
+    return FileLock(locks / f"{path.name.split('.')[0]}.lock", timeout=0)

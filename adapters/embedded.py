@@ -40,7 +40,7 @@ def source_of(name: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where converted and compiled things are kept: HARNESS_CACHE, or harness in the user's cache."""
+    """Where converted things are kept: HARNESS_CACHE, or harness in the user's cache."""
     return Path(os.environ.get("HARNESS_CACHE") or Path.home() / ".cache" / "harness")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
+from importlib import import_module
 from typing import Any
 
 
@@ -18,8 +19,8 @@ def import_transformers() -> None:
     from transformers import utils
 
     with _replaced(utils, is_scipy_available=_never, is_sklearn_available=_never):
-        import transformers.generation.candidate_generator
-        import transformers.loss.loss_utils  # noqa: F401
+        for name in ("generation.candidate_generator", "loss.loss_utils"):
+            import_module(f"transformers.{name}")
 
 
 @cache
@@ -33,7 +34,7 @@ def import_libraries() -> None:
 
     import_transformers()
     with _replaced(torch, compile=_compiled_when_called(torch.compile)):
-        import bitsandbytes  # noqa: F401
+        import_module("bitsandbytes")
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +12,6 @@ from typing import Any
 import torch
 from harness.adapters.compiled_files import remove_broken_libraries, remove_headers
 from harness.adapters.device import free_bytes
-from harness.adapters.embedded import cache_folder
 from harness.adapters.joining import Joining, compiler_options, joining_of
 from harness.adapters.passes import OVERHEAD, Room
 from harness.adapters.pretrained import backbone_of, blocks, elements
@@ -154,15 +152,14 @@ def _can_compile(device: str, insist: bool) -> bool:
 @cache
 def _obstacle(device: str) -> str:
     """What keeps torch from compiling here: found by compiling something small, as blocks are."""
-    folder = Path(os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled")))
-    remove_broken_libraries(folder)
+    from torch._inductor.runtime.cache_dir_utils import cache_dir, default_cache_dir
+
+    remove_broken_libraries(Path(cache_dir()))
     torch._dynamo.config.recompile_limit = 64
     logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
     if not _failure(device):
         return ""
-    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
-
-    remove_headers(Path(default_cache_dir()) / "precompiled_headers")  # wherever the folder is
+    remove_headers(Path(default_cache_dir()) / "precompiled_headers")  # wherever the rest is
     return _failure(device)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import pytest
 from filelock import FileLock
+from harness.adapters import compiled_files
 from harness.adapters.compiled_files import remove_broken_libraries, remove_headers
 
 
@@ -19,10 +21,20 @@ def test_libraries_that_are_cut_off_are_removed_but_for_those_being_written(tmp_
     for name, size in parts.items():
         (tmp_path / "ab" / f"{name}.main.so").write_bytes(whole[:size])
     (tmp_path / "ab" / "zeros.main.so").write_bytes(bytes(5000))
+    (tmp_path / "ab" / "gone.main.so").symlink_to("nowhere")  # as one that another process has just removed
     (tmp_path / "locks").mkdir()
     with FileLock(tmp_path / "locks" / "held.lock"):
         remove_broken_libraries(tmp_path)
-    assert {path.name.split(".")[0] for path in tmp_path.glob("ab/*")} == {"whole", "held"}
+    assert {path.name.split(".")[0] for path in tmp_path.glob("ab/*")} == {"whole", "held", "gone"}
+
+
+def test_a_library_that_is_finished_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "ab" / "late.main.so").touch()
+    looks = iter([False, True])
+    monkeypatch.setattr(compiled_files, "_is_whole", lambda path: next(looks))
+    remove_broken_libraries(tmp_path)
+    assert (tmp_path / "ab" / "late.main.so").exists() and not list(looks)
 
 
 def test_headers_go_but_for_those_being_written(tmp_path: Path) -> None:
